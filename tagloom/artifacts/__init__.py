@@ -1,0 +1,1 @@
+"""What lies in the store: typed manifests of every resource, and their layout."""

@@ -1,0 +1,76 @@
+"""What all manifests share: a schema number, JSON in and out, and one clear error."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from tagloom.errors import AlreadyExists, DataLoss, NotFound
+from tagloom.store.interface import ObjectNotFound, PreconditionFailed, Store
+
+__all__ = ["Manifest", "Record", "now"]
+
+
+def now() -> datetime:
+    """The current time in UTC, to the millisecond."""
+    time = datetime.now(UTC)
+    return time.replace(microsecond=time.microsecond // 1000 * 1000)
+
+
+class Record(BaseModel):
+    """A typed part of a manifest. Unknown fields are ignored: newer writers may add some."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class Manifest(Record):
+    """A JSON document in the store that makes a resource exist."""
+
+    schema_: int = Field(default=1, alias="schema", ge=1, le=1)
+
+    model_config = ConfigDict(extra="ignore", frozen=True, populate_by_name=True)
+
+    def to_bytes(self) -> bytes:
+        """UTF-8 JSON, indented, with a final newline."""
+        return (self.model_dump_json(by_alias=True, indent=2) + "\n").encode()
+
+    @classmethod
+    def from_bytes(cls, data: bytes, key: str) -> Self:
+        """Parses a document; DataLoss (DAMAGED_DOCUMENT) names the key and what is wrong."""
+        try:
+            return cls.model_validate_json(data)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(part) for part in first["loc"]) or "the document"
+            raise DataLoss(
+                f"{key} is damaged or from a newer version: {place}: {first['msg']}.",
+                reason="DAMAGED_DOCUMENT",
+                key=key,
+            ) from error
+
+    @classmethod
+    def load(cls, store: Store, key: str, name: str) -> Self:
+        """Reads the document of the resource `name`; NotFound (RESOURCE_NOT_FOUND) without one."""
+        try:
+            data = store.get(key)
+        except ObjectNotFound as error:
+            raise NotFound(
+                f"There is no {name}.", reason="RESOURCE_NOT_FOUND", resource=name
+            ) from error
+        return cls.from_bytes(data, key)
+
+    def create(self, store: Store, key: str, name: str) -> None:
+        """Writes the document if nothing lies there: the commit point of the resource.
+
+        AlreadyExists (RESOURCE_EXISTS) when it does.
+        """
+        try:
+            store.put(key, self.to_bytes(), if_none_match=True)
+        except PreconditionFailed as error:
+            raise AlreadyExists(
+                f"{name} exists already; choose another id or remove it first.",
+                reason="RESOURCE_EXISTS",
+                resource=name,
+            ) from error

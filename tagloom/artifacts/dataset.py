@@ -1,0 +1,98 @@
+"""A dataset: square training images, and the verdict on every image they came from."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import Field
+
+from tagloom.artifacts.base import Manifest, Record
+
+__all__ = ["Box", "CheckResult", "Crop", "Dataset", "Threshold", "Verdict"]
+
+
+class Crop(Record):
+    """How squares are cut."""
+
+    mode: Literal["center", "tiles"] = "center"
+    tile_size: int = 0
+    """side of a tile in source pixels; 0: the judged resolution"""
+    output_size: int = 0
+    """side of the written images in pixels; 0: the judged resolution"""
+
+
+class Threshold(Record):
+    """One bound of a profile, in the check's own unit."""
+
+    check: str
+    enabled: bool = True
+    value: float
+
+
+class Box(Record):
+    """An axis-aligned box in pixels of the upright image."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+    score: float = 0.0
+
+
+class CheckResult(Record):
+    """What one check said of one image."""
+
+    check: str
+    score: float
+    unit: str
+    threshold: float
+    minimum: bool
+    """True: the score must be at least the threshold; False: at most"""
+    passed: bool
+    boxes: tuple[Box, ...] = ()
+    detail: str = ""
+
+
+class Verdict(Record):
+    """Why one image stayed or went (a row of verdicts.parquet)."""
+
+    sha256: str
+    source: str
+    kept: bool
+    failed_checks: tuple[str, ...] = ()
+    results: tuple[CheckResult, ...] = ()
+    width: int = 0
+    height: int = 0
+    tiles: int = 0
+    """squares cut from it, held-out ones included"""
+
+
+class Dataset(Manifest):
+    """What `datasets/<id>/manifest.json` says."""
+
+    id: str
+    create_time: datetime
+    collection: str
+    """`collections/{id}`"""
+    collection_sha256: str
+    resolution: int = Field(ge=1)
+    """judged for, px"""
+    crop: Crop
+    resize_filter: str
+    """the exact filter of the reduction: it changes Frechet distances"""
+    thresholds: tuple[Threshold, ...]
+    check_versions: dict[str, str]
+    judged: int
+    kept: int
+    rejected: int
+    train: int
+    """squares in images.zip"""
+    held_out: int
+    """squares in held_out.zip"""
+    held_out_ratio: float
+    seed: int
+    content_sha256: str
+    """of images.zip"""
+    held_out_sha256: str
+    """of held_out.zip; empty when nothing is held out"""

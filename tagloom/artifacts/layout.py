@@ -1,0 +1,198 @@
+"""Where everything lies in the store: the one place that spells keys (DESIGN, section 3)."""
+
+from __future__ import annotations
+
+import re
+
+from tagloom.errors import InvalidArgument
+
+__all__ = [
+    "RESOURCE_ID",
+    "check_id",
+    "collection_items",
+    "collection_manifest",
+    "dataset_held_out",
+    "dataset_images",
+    "dataset_manifest",
+    "dataset_verdicts",
+    "evaluation",
+    "experiment_report",
+    "experiment_spec",
+    "image",
+    "network_manifest",
+    "network_weights",
+    "parse_name",
+    "run_document",
+    "run_history",
+    "run_progress",
+    "run_state_prefix",
+    "scores",
+    "snapshot_id",
+    "snapshot_manifest",
+    "snapshot_samples",
+    "snapshot_weights",
+    "statistics",
+]
+
+RESOURCE_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+_SNAPSHOT_ID = re.compile(r"[0-9]{6}\.[0-9]{3}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def check_id(value: str, what: str) -> str:
+    """Returns `value` when it can name a resource; `what` names the field in the error."""
+    if not RESOURCE_ID.fullmatch(value):
+        raise InvalidArgument(
+            f"{what} {value!r} is not valid: use 1 to 63 of a-z, 0-9 and '-', "
+            "starting with a letter or digit.",
+            reason="INVALID_ID",
+            field=what,
+            value=value[:80],
+        )
+    return value
+
+
+def parse_name(name: str, *patterns: str) -> tuple[str, ...]:
+    """Ids of a resource name, by the first pattern that fits.
+
+    `parse_name("runs/a/snapshots/000001.000", "runs/{}/snapshots/{}")` gives
+    `("a", "000001.000")`. Raises InvalidArgument (INVALID_NAME) naming the expected patterns.
+    """
+    parts = name.split("/")
+    for pattern in patterns:
+        expected = pattern.split("/")
+        if len(expected) != len(parts):
+            continue
+        ids = []
+        for index, (want, got) in enumerate(zip(expected, parts, strict=True)):
+            if want == "{}":
+                snapshot = index > 0 and expected[index - 1] == "snapshots"
+                if not (_SNAPSHOT_ID if snapshot else RESOURCE_ID).fullmatch(got):
+                    break
+                ids.append(got)
+            elif want != got:
+                break
+        else:
+            return tuple(ids)
+    wanted = " or ".join(pattern.replace("{}", "ID") for pattern in patterns)
+    raise InvalidArgument(
+        f"{name!r} is not a resource name here: write {wanted}.",
+        reason="INVALID_NAME",
+        value=name[:120],
+    )
+
+
+def image(sha256: str) -> str:
+    """An image's bytes, under their hash."""
+    if not _SHA256.fullmatch(sha256):
+        raise InvalidArgument(
+            f"{sha256[:80]!r} is not a SHA-256 in lower-case hex.", reason="INVALID_SHA256"
+        )
+    return f"images/{sha256[:2]}/{sha256}"
+
+
+def collection_manifest(collection_id: str) -> str:
+    """`Collection`; written last."""
+    return f"collections/{collection_id}/manifest.json"
+
+
+def collection_items(collection_id: str) -> str:
+    """One `Item` a line."""
+    return f"collections/{collection_id}/items.jsonl"
+
+
+def dataset_manifest(dataset_id: str) -> str:
+    """`Dataset`; written last."""
+    return f"datasets/{dataset_id}/manifest.json"
+
+
+def dataset_verdicts(dataset_id: str) -> str:
+    """Verdicts, a Parquet table, one row an image."""
+    return f"datasets/{dataset_id}/verdicts.parquet"
+
+
+def dataset_images(dataset_id: str) -> str:
+    """The squares to train on: a StyleGAN zip (stored PNGs and `dataset.json`)."""
+    return f"datasets/{dataset_id}/images.zip"
+
+
+def dataset_held_out(dataset_id: str) -> str:
+    """The squares held out from training, in the same layout."""
+    return f"datasets/{dataset_id}/held_out.zip"
+
+
+def scores(check: str, version: str, shard: str) -> str:
+    """Scores of one check, kept by check and version, not by dataset."""
+    return f"scores/{check}-{version}/{shard}.parquet"
+
+
+def network_manifest(network_id: str) -> str:
+    """`Network`; written last."""
+    return f"networks/{network_id}/manifest.json"
+
+
+def network_weights(network_id: str) -> str:
+    """Tensors `G_ema.*` and, where known, `D.*`."""
+    return f"networks/{network_id}/weights.safetensors"
+
+
+def run_document(run_id: str) -> str:
+    """`Run`: what was asked for, and what became of it."""
+    return f"runs/{run_id}/run.json"
+
+
+def run_progress(run_id: str) -> str:
+    """`Progress`, swapped every second or so while training."""
+    return f"runs/{run_id}/progress.json"
+
+
+def run_history(run_id: str) -> str:
+    """One `Tick` a line."""
+    return f"runs/{run_id}/history.jsonl"
+
+
+def run_state_prefix(run_id: str) -> str:
+    """Everything that a resume needs lies below."""
+    return f"runs/{run_id}/state/"
+
+
+def snapshot_id(kimg: float) -> str:
+    """`000012.500` for 12.5 kimg: sorts by age, six digits before and three after the point."""
+    if not 0 <= kimg < 1e6:
+        raise InvalidArgument(f"{kimg} kimg is out of range.", reason="INVALID_KIMG")
+    return f"{kimg:010.3f}"
+
+
+def snapshot_manifest(run_id: str, snapshot: str) -> str:
+    """`Snapshot`; written last."""
+    return f"runs/{run_id}/snapshots/{snapshot}/manifest.json"
+
+
+def snapshot_weights(run_id: str, snapshot: str) -> str:
+    """Tensors `G_ema.*`, `G.*` and `D.*`."""
+    return f"runs/{run_id}/snapshots/{snapshot}/weights.safetensors"
+
+
+def snapshot_samples(run_id: str, snapshot: str) -> str:
+    """A grid of samples from fixed seeds, a PNG."""
+    return f"runs/{run_id}/snapshots/{snapshot}/samples.png"
+
+
+def evaluation(evaluation_id: str) -> str:
+    """`Evaluation`."""
+    return f"evaluations/{evaluation_id}.json"
+
+
+def experiment_spec(experiment_id: str) -> str:
+    """The experiment file as it was run."""
+    return f"experiments/{experiment_id}/spec.yaml"
+
+
+def experiment_report(experiment_id: str) -> str:
+    """The self-contained report."""
+    return f"experiments/{experiment_id}/report.html"
+
+
+def statistics(content_sha256: str, extractor: str) -> str:
+    """Cached features of real images, by content and extractor (with version)."""
+    return f"statistics/{content_sha256}-{extractor}.safetensors"

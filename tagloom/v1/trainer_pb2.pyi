@@ -1,0 +1,263 @@
+import datetime
+
+from google.longrunning import operations_pb2 as _operations_pb2
+from google.protobuf import empty_pb2 as _empty_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class TrainingOptions(_message.Message):
+    __slots__ = ("config", "kimg", "batch", "r1_gamma", "g_learning_rate", "d_learning_rate", "augment", "ada_target", "ada_kimg", "augment_p", "ema_kimg", "mirror", "seed", "channel_base", "channel_max", "latent_size", "mapping_layers", "snapshot_kimg", "tick_kimg", "samples")
+    class Config(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        CONFIG_UNSPECIFIED: _ClassVar[TrainingOptions.Config]
+        CONFIG_STYLEGAN3_T: _ClassVar[TrainingOptions.Config]
+        CONFIG_STYLEGAN3_R: _ClassVar[TrainingOptions.Config]
+        CONFIG_STYLEGAN2: _ClassVar[TrainingOptions.Config]
+    CONFIG_UNSPECIFIED: TrainingOptions.Config
+    CONFIG_STYLEGAN3_T: TrainingOptions.Config
+    CONFIG_STYLEGAN3_R: TrainingOptions.Config
+    CONFIG_STYLEGAN2: TrainingOptions.Config
+    class Augment(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        AUGMENT_UNSPECIFIED: _ClassVar[TrainingOptions.Augment]
+        AUGMENT_ADA: _ClassVar[TrainingOptions.Augment]
+        AUGMENT_FIXED: _ClassVar[TrainingOptions.Augment]
+        AUGMENT_NONE: _ClassVar[TrainingOptions.Augment]
+    AUGMENT_UNSPECIFIED: TrainingOptions.Augment
+    AUGMENT_ADA: TrainingOptions.Augment
+    AUGMENT_FIXED: TrainingOptions.Augment
+    AUGMENT_NONE: TrainingOptions.Augment
+    CONFIG_FIELD_NUMBER: _ClassVar[int]
+    KIMG_FIELD_NUMBER: _ClassVar[int]
+    BATCH_FIELD_NUMBER: _ClassVar[int]
+    R1_GAMMA_FIELD_NUMBER: _ClassVar[int]
+    G_LEARNING_RATE_FIELD_NUMBER: _ClassVar[int]
+    D_LEARNING_RATE_FIELD_NUMBER: _ClassVar[int]
+    AUGMENT_FIELD_NUMBER: _ClassVar[int]
+    ADA_TARGET_FIELD_NUMBER: _ClassVar[int]
+    ADA_KIMG_FIELD_NUMBER: _ClassVar[int]
+    AUGMENT_P_FIELD_NUMBER: _ClassVar[int]
+    EMA_KIMG_FIELD_NUMBER: _ClassVar[int]
+    MIRROR_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    CHANNEL_BASE_FIELD_NUMBER: _ClassVar[int]
+    CHANNEL_MAX_FIELD_NUMBER: _ClassVar[int]
+    LATENT_SIZE_FIELD_NUMBER: _ClassVar[int]
+    MAPPING_LAYERS_FIELD_NUMBER: _ClassVar[int]
+    SNAPSHOT_KIMG_FIELD_NUMBER: _ClassVar[int]
+    TICK_KIMG_FIELD_NUMBER: _ClassVar[int]
+    SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    config: TrainingOptions.Config
+    kimg: float
+    batch: int
+    r1_gamma: float
+    g_learning_rate: float
+    d_learning_rate: float
+    augment: TrainingOptions.Augment
+    ada_target: float
+    ada_kimg: float
+    augment_p: float
+    ema_kimg: float
+    mirror: bool
+    seed: int
+    channel_base: int
+    channel_max: int
+    latent_size: int
+    mapping_layers: int
+    snapshot_kimg: float
+    tick_kimg: float
+    samples: int
+    def __init__(self, config: _Optional[_Union[TrainingOptions.Config, str]] = ..., kimg: _Optional[float] = ..., batch: _Optional[int] = ..., r1_gamma: _Optional[float] = ..., g_learning_rate: _Optional[float] = ..., d_learning_rate: _Optional[float] = ..., augment: _Optional[_Union[TrainingOptions.Augment, str]] = ..., ada_target: _Optional[float] = ..., ada_kimg: _Optional[float] = ..., augment_p: _Optional[float] = ..., ema_kimg: _Optional[float] = ..., mirror: _Optional[bool] = ..., seed: _Optional[int] = ..., channel_base: _Optional[int] = ..., channel_max: _Optional[int] = ..., latent_size: _Optional[int] = ..., mapping_layers: _Optional[int] = ..., snapshot_kimg: _Optional[float] = ..., tick_kimg: _Optional[float] = ..., samples: _Optional[int] = ...) -> None: ...
+
+class Run(_message.Message):
+    __slots__ = ("name", "create_time", "update_time", "state", "message", "dataset", "dataset_sha256", "start", "options", "resolution", "images_seen", "steps", "seconds", "g_parameter_change", "d_parameter_change", "attempts")
+    class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        STATE_UNSPECIFIED: _ClassVar[Run.State]
+        STATE_QUEUED: _ClassVar[Run.State]
+        STATE_RUNNING: _ClassVar[Run.State]
+        STATE_SUCCEEDED: _ClassVar[Run.State]
+        STATE_FAILED: _ClassVar[Run.State]
+        STATE_STOPPED: _ClassVar[Run.State]
+    STATE_UNSPECIFIED: Run.State
+    STATE_QUEUED: Run.State
+    STATE_RUNNING: Run.State
+    STATE_SUCCEEDED: Run.State
+    STATE_FAILED: Run.State
+    STATE_STOPPED: Run.State
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    UPDATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    DATASET_FIELD_NUMBER: _ClassVar[int]
+    DATASET_SHA256_FIELD_NUMBER: _ClassVar[int]
+    START_FIELD_NUMBER: _ClassVar[int]
+    OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    RESOLUTION_FIELD_NUMBER: _ClassVar[int]
+    IMAGES_SEEN_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_FIELD_NUMBER: _ClassVar[int]
+    G_PARAMETER_CHANGE_FIELD_NUMBER: _ClassVar[int]
+    D_PARAMETER_CHANGE_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    create_time: _timestamp_pb2.Timestamp
+    update_time: _timestamp_pb2.Timestamp
+    state: Run.State
+    message: str
+    dataset: str
+    dataset_sha256: str
+    start: str
+    options: TrainingOptions
+    resolution: int
+    images_seen: int
+    steps: int
+    seconds: float
+    g_parameter_change: float
+    d_parameter_change: float
+    attempts: int
+    def __init__(self, name: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., state: _Optional[_Union[Run.State, str]] = ..., message: _Optional[str] = ..., dataset: _Optional[str] = ..., dataset_sha256: _Optional[str] = ..., start: _Optional[str] = ..., options: _Optional[_Union[TrainingOptions, _Mapping]] = ..., resolution: _Optional[int] = ..., images_seen: _Optional[int] = ..., steps: _Optional[int] = ..., seconds: _Optional[float] = ..., g_parameter_change: _Optional[float] = ..., d_parameter_change: _Optional[float] = ..., attempts: _Optional[int] = ...) -> None: ...
+
+class Snapshot(_message.Message):
+    __slots__ = ("name", "create_time", "kimg", "weights_sha256")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    KIMG_FIELD_NUMBER: _ClassVar[int]
+    WEIGHTS_SHA256_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    create_time: _timestamp_pb2.Timestamp
+    kimg: float
+    weights_sha256: str
+    def __init__(self, name: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., kimg: _Optional[float] = ..., weights_sha256: _Optional[str] = ...) -> None: ...
+
+class Tick(_message.Message):
+    __slots__ = ("kimg", "time", "seconds_per_kimg", "g_loss", "d_loss", "r1_penalty", "real_score", "fake_score", "real_sign", "augment_p", "g_gradient_norm", "d_gradient_norm", "peak_memory_bytes")
+    KIMG_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_PER_KIMG_FIELD_NUMBER: _ClassVar[int]
+    G_LOSS_FIELD_NUMBER: _ClassVar[int]
+    D_LOSS_FIELD_NUMBER: _ClassVar[int]
+    R1_PENALTY_FIELD_NUMBER: _ClassVar[int]
+    REAL_SCORE_FIELD_NUMBER: _ClassVar[int]
+    FAKE_SCORE_FIELD_NUMBER: _ClassVar[int]
+    REAL_SIGN_FIELD_NUMBER: _ClassVar[int]
+    AUGMENT_P_FIELD_NUMBER: _ClassVar[int]
+    G_GRADIENT_NORM_FIELD_NUMBER: _ClassVar[int]
+    D_GRADIENT_NORM_FIELD_NUMBER: _ClassVar[int]
+    PEAK_MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    kimg: float
+    time: _timestamp_pb2.Timestamp
+    seconds_per_kimg: float
+    g_loss: float
+    d_loss: float
+    r1_penalty: float
+    real_score: float
+    fake_score: float
+    real_sign: float
+    augment_p: float
+    g_gradient_norm: float
+    d_gradient_norm: float
+    peak_memory_bytes: int
+    def __init__(self, kimg: _Optional[float] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., seconds_per_kimg: _Optional[float] = ..., g_loss: _Optional[float] = ..., d_loss: _Optional[float] = ..., r1_penalty: _Optional[float] = ..., real_score: _Optional[float] = ..., fake_score: _Optional[float] = ..., real_sign: _Optional[float] = ..., augment_p: _Optional[float] = ..., g_gradient_norm: _Optional[float] = ..., d_gradient_norm: _Optional[float] = ..., peak_memory_bytes: _Optional[int] = ...) -> None: ...
+
+class CreateRunRequest(_message.Message):
+    __slots__ = ("run_id", "dataset", "start", "options", "request_id")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    DATASET_FIELD_NUMBER: _ClassVar[int]
+    START_FIELD_NUMBER: _ClassVar[int]
+    OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    dataset: str
+    start: str
+    options: TrainingOptions
+    request_id: str
+    def __init__(self, run_id: _Optional[str] = ..., dataset: _Optional[str] = ..., start: _Optional[str] = ..., options: _Optional[_Union[TrainingOptions, _Mapping]] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class GetRunRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class ListRunsRequest(_message.Message):
+    __slots__ = ("page_size", "page_token")
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    page_size: int
+    page_token: str
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListRunsResponse(_message.Message):
+    __slots__ = ("runs", "next_page_token")
+    RUNS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    runs: _containers.RepeatedCompositeFieldContainer[Run]
+    next_page_token: str
+    def __init__(self, runs: _Optional[_Iterable[_Union[Run, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class StopRunRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class ResumeRunRequest(_message.Message):
+    __slots__ = ("name", "kimg", "request_id")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    KIMG_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    kimg: float
+    request_id: str
+    def __init__(self, name: _Optional[str] = ..., kimg: _Optional[float] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class ListSnapshotsRequest(_message.Message):
+    __slots__ = ("parent", "page_size", "page_token")
+    PARENT_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    parent: str
+    page_size: int
+    page_token: str
+    def __init__(self, parent: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListSnapshotsResponse(_message.Message):
+    __slots__ = ("snapshots", "next_page_token")
+    SNAPSHOTS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    snapshots: _containers.RepeatedCompositeFieldContainer[Snapshot]
+    next_page_token: str
+    def __init__(self, snapshots: _Optional[_Iterable[_Union[Snapshot, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class ListTicksRequest(_message.Message):
+    __slots__ = ("parent", "page_size", "page_token")
+    PARENT_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    parent: str
+    page_size: int
+    page_token: str
+    def __init__(self, parent: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListTicksResponse(_message.Message):
+    __slots__ = ("ticks", "next_page_token")
+    TICKS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    ticks: _containers.RepeatedCompositeFieldContainer[Tick]
+    next_page_token: str
+    def __init__(self, ticks: _Optional[_Iterable[_Union[Tick, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class DeleteRunRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
