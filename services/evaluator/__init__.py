@@ -1,0 +1,1 @@
+"""Scores generators against real images: distances, precision and recall, and the gate."""
