@@ -96,7 +96,7 @@ def list_networks(store: Store) -> list[Network]:
 def open_network(store: Store, name: str) -> CatalogEntry:
     """The network called `name`.
 
-    Raises InvalidArgument (INVALID_NAME) or NotFound (NETWORK_NOT_FOUND), which lists what there is.
+    Raises InvalidArgument (INVALID_NAME) or NotFound (NETWORK_NOT_FOUND, listing what there is).
     """
     ids = layout.parse_name(name, *NAMES)
     if len(ids) == 2:

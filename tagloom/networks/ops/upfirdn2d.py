@@ -1,0 +1,212 @@
+"""Upsample, filter and downsample images, without ever computing on inserted zeros.
+
+By definition (StyleGAN2, appendix B of arXiv 1912.04958) the image gets `up - 1` zeros after each
+sample, is padded (a negative padding crops), convolved with the filter, and every `down`-th sample
+is kept. A transposed convolution with stride `up` gives the same sums without the zeros, and a
+convolution with stride `down` without the samples thrown away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+__all__ = [
+    "downsample2d",
+    "filter2d",
+    "parse_padding",
+    "parse_scaling",
+    "setup_filter",
+    "upfirdn2d",
+    "upsample2d",
+]
+
+
+def setup_filter(
+    f: Any,
+    *,
+    normalize: bool = True,
+    flip_filter: bool = False,
+    gain: float = 1.0,
+    separable: bool | None = None,
+    device: torch.device | None = None,
+) -> Tensor:
+    """A filter kernel as float32: [fh, fw], or [taps] if it is separable.
+
+    f: nested numbers of one or two dimensions; None is the identity.
+    separable: keep one-dimensional taps as they are; default: from 8 taps on.
+    gain: of the two-dimensional filter as a whole.
+    """
+    kernel = torch.as_tensor(1.0 if f is None else f, dtype=torch.float32)
+    if kernel.ndim > 2 or kernel.numel() == 0:
+        raise ValueError(f"a filter has one or two dimensions, not the shape {tuple(kernel.shape)}")
+    if kernel.ndim == 0:
+        kernel = kernel[None]
+    if separable is None:
+        separable = kernel.ndim == 1 and kernel.numel() >= 8
+    if kernel.ndim == 1 and not separable:
+        kernel = torch.outer(kernel, kernel)
+    if normalize:
+        kernel = kernel / kernel.sum()
+    if flip_filter:
+        kernel = kernel.flip(tuple(range(kernel.ndim)))
+    return (kernel * gain ** (kernel.ndim / 2)).to(device)
+
+
+def parse_scaling(scaling: int | Sequence[int]) -> tuple[int, int]:
+    """(x, y) from one factor for both axes or one for each."""
+    x, y = (scaling, scaling) if isinstance(scaling, int) else scaling
+    if x < 1 or y < 1:
+        raise ValueError(f"a scaling factor is at least 1, not {scaling}")
+    return x, y
+
+
+def parse_padding(padding: int | Sequence[int]) -> tuple[int, int, int, int]:
+    """(x before, x after, y before, y after) from one, two (x, y) or four numbers."""
+    if isinstance(padding, int):
+        return padding, padding, padding, padding
+    if len(padding) == 2:
+        return padding[0], padding[0], padding[1], padding[1]
+    x0, x1, y0, y1 = padding
+    return x0, x1, y0, y1
+
+
+def upfirdn2d(
+    x: Tensor,
+    f: Tensor | None,
+    *,
+    up: int | Sequence[int] = 1,
+    down: int | Sequence[int] = 1,
+    padding: int | Sequence[int] = 0,
+    flip_filter: bool = False,
+    gain: float = 1.0,
+) -> Tensor:
+    """Zero-insert by `up`, pad, convolve with `f`, keep every `down`-th sample, for each channel.
+
+    x: [N, C, H, W].
+    f: [fh, fw], or [taps] for both axes in turn; None is the identity.
+    padding: with respect to the upsampled image; negative values crop.
+    flip_filter: correlate instead of convolve.
+    Returns [N, C, (H * up + y0 + y1 - fh) // down + 1, likewise for W].
+    """
+    upx, upy = parse_scaling(up)
+    downx, downy = parse_scaling(down)
+    x0, x1, y0, y1 = parse_padding(padding)
+    if f is None:
+        f = torch.ones([1, 1], dtype=torch.float32, device=x.device)
+    kernel = (f * gain ** (f.ndim / 2)).to(x.dtype)
+    if flip_filter:
+        kernel = kernel.flip(tuple(range(kernel.ndim)))
+
+    n, c, h, w = x.shape
+    planes = x.reshape(n * c, 1, h, w)
+    if kernel.ndim == 2:
+        planes = _resample(planes, kernel, (upy, upx), (downy, downx), (y0, y1, x0, x1))
+    else:
+        # Rows first where that leaves fewer samples for the second pass, columns first otherwise.
+        passes = [
+            (kernel[None, :], (1, upx), (1, downx), (0, 0, x0, x1)),
+            (kernel[:, None], (upy, 1), (downy, 1), (y0, y1, 0, 0)),
+        ]
+        for taps, ups, downs, pads in passes:
+            planes = _resample(planes, taps, ups, downs, pads)
+    return planes.reshape(n, c, *planes.shape[2:])
+
+
+def _resample(
+    planes: Tensor,
+    kernel: Tensor,
+    up: tuple[int, int],
+    down: tuple[int, int],
+    padding: tuple[int, int, int, int],
+) -> Tensor:
+    """One filter on [P, 1, H, W] planes; (y, x) factors and (y0, y1, x0, x1) padding."""
+    fh, fw = kernel.shape
+    y0, y1, x0, x1 = padding
+    h, w = planes.shape[2:]
+    out_h = h * up[0] + y0 + y1 - fh + 1
+    out_w = w * up[1] + x0 + x1 - fw + 1
+    if out_h < 1 or out_w < 1:
+        raise ValueError(f"a {h}x{w} image is too small for a {fh}x{fw} filter with {padding}")
+    if up == (1, 1):
+        # The convolution pads symmetrically for free; what is left goes before it.
+        if y0 == y1 and x0 == x1 and y0 >= 0 and x0 >= 0:
+            symmetric = (y0, x0)
+        else:
+            planes = F.pad(planes, [x0, x1, y0, y1])
+            symmetric = (0, 0)
+        return F.conv2d(planes, kernel.flip((0, 1))[None, None], stride=down, padding=symmetric)
+
+    # The transposed convolution is the full one: output k of the definition is its k + fh - 1 - y0.
+    full = F.conv_transpose2d(planes, kernel[None, None], stride=up)
+    top, left = fh - 1 - y0, fw - 1 - x0
+    full = F.pad(
+        full, [-left, out_w + left - full.shape[3], -top, out_h + top - full.shape[2]]
+    )
+    return full if down == (1, 1) else full[:, :, :: down[0], :: down[1]]
+
+
+def filter2d(
+    x: Tensor,
+    f: Tensor,
+    *,
+    padding: int | Sequence[int] = 0,
+    flip_filter: bool = False,
+    gain: float = 1.0,
+) -> Tensor:
+    """Filter x; without `padding` the result has the size of x."""
+    x0, x1, y0, y1 = parse_padding(padding)
+    fh, fw = f.shape[0], f.shape[-1]
+    pads = [x0 + fw // 2, x1 + (fw - 1) // 2, y0 + fh // 2, y1 + (fh - 1) // 2]
+    return upfirdn2d(x, f, padding=pads, flip_filter=flip_filter, gain=gain)
+
+
+def upsample2d(
+    x: Tensor,
+    f: Tensor,
+    *,
+    up: int | Sequence[int] = 2,
+    padding: int | Sequence[int] = 0,
+    flip_filter: bool = False,
+    gain: float = 1.0,
+) -> Tensor:
+    """Upsample x to `up` times its size, keeping its mean."""
+    upx, upy = parse_scaling(up)
+    x0, x1, y0, y1 = parse_padding(padding)
+    fh, fw = f.shape[0], f.shape[-1]
+    pads = [
+        x0 + (fw + upx - 1) // 2,
+        x1 + (fw - upx) // 2,
+        y0 + (fh + upy - 1) // 2,
+        y1 + (fh - upy) // 2,
+    ]
+    scale = gain * upx * upy
+    return upfirdn2d(x, f, up=(upx, upy), padding=pads, flip_filter=flip_filter, gain=scale)
+
+
+def downsample2d(
+    x: Tensor,
+    f: Tensor,
+    *,
+    down: int | Sequence[int] = 2,
+    padding: int | Sequence[int] = 0,
+    flip_filter: bool = False,
+    gain: float = 1.0,
+) -> Tensor:
+    """Downsample x to 1 / `down` of its size."""
+    downx, downy = parse_scaling(down)
+    x0, x1, y0, y1 = parse_padding(padding)
+    fh, fw = f.shape[0], f.shape[-1]
+    pads = [
+        x0 + (fw - downx + 1) // 2,
+        x1 + (fw - downx) // 2,
+        y0 + (fh - downy + 1) // 2,
+        y1 + (fh - downy) // 2,
+    ]
+    return upfirdn2d(
+        x, f, down=(downx, downy), padding=pads, flip_filter=flip_filter, gain=gain
+    )
