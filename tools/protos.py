@@ -60,6 +60,10 @@ def generate(out: Path) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=ROOT)
+    parser.add_argument("--googleapis-only", action="store_true", help="only copy what buf needs")
     options = parser.parse_args()
+    if options.googleapis_only:
+        copy_googleapis()
+        sys.exit(0)
     options.out.mkdir(parents=True, exist_ok=True)
     generate(options.out)
