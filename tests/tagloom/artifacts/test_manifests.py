@@ -51,9 +51,9 @@ def test_a_manifest_is_never_written_over(tmp_path: Path) -> None:
 
 
 def test_a_missing_resource_is_named(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
     with pytest.raises(NotFound, match=r"There is no collections/dogs\."):
-        key = layout.collection_manifest("dogs")
-        Collection.load(open_store(str(tmp_path)), key, "collections/dogs")
+        Collection.load(store, layout.collection_manifest("dogs"), "collections/dogs")
 
 
 @pytest.mark.parametrize(
