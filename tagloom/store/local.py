@@ -24,12 +24,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import hashlib
 import os
-import random
 import stat
-import time
-import uuid
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,24 +35,17 @@ from tagloom.errors import (
     FailedPrecondition,
     InvalidArgument,
     NotFound,
-    PermissionDenied,
-    ResourceExhausted,
-    TagloomError,
     Unavailable,
 )
 from tagloom.store.etags import EtagCache, etag_of_bytes, new_digest
 from tagloom.store.faults import changed, check_limit, check_preconditions, check_range, not_found
 from tagloom.store.files import CHUNK, receive, source_chunks
+from tagloom.store.folder import OPEN_FILE, OPEN_FOLDER, Folder
 from tagloom.store.interface import ObjectInfo, Page, Store
 from tagloom.store.keys import check_key, is_segment
 
 __all__ = ["LocalStore"]
 
-_HIDDEN = ".tagloom"
-_LOCK_TIMEOUT_S = 30.0
-_STALE_S = 60.0
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _ATTEMPTS = 16
 
 
@@ -69,6 +58,7 @@ class LocalStore(Store):
 
     def __init__(self, root: Path, *, create: bool = True) -> None:
         self._root = Path(os.path.realpath(root))
+        self._folder = Folder(self._root)
         self._etags = EtagCache()
         if not create and not self._root.is_dir():
             raise NotFound(
@@ -77,10 +67,8 @@ class LocalStore(Store):
                 url=self._root,
             )
         try:
-            with self._translated():
-                for name in ("tmp", "locks"):
-                    (self._root / _HIDDEN / name).mkdir(parents=True, exist_ok=True)
-                self._sweep()
+            with self._folder.translated():
+                self._folder.prepare()
         except FailedPrecondition as error:
             raise InvalidArgument(
                 f"The store {self._root} is not a folder; name a folder.",
@@ -132,8 +120,8 @@ class LocalStore(Store):
             return Page([], None)
         base = "".join(folder + "/" for folder in folders)
         found: list[ObjectInfo] = []
-        with self._translated(), contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            for info in self._scan(self._folder(folders), base, prefix, after.encode()):
+        with self._folder.translated(), contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            for info in self._scan(self._folder.open(folders), base, prefix, after.encode()):
                 if len(found) == limit:
                     return Page(found, found[-1].key)
                 found.append(info)
@@ -165,10 +153,10 @@ class LocalStore(Store):
                 with contextlib.suppress(FileNotFoundError):
                     if key.endswith("/"):
                         name = key[len(base) : -1]
-                        inner = os.open(name, _FOLDER, dir_fd=folder)
+                        inner = os.open(name, OPEN_FOLDER, dir_fd=folder)
                         yield from self._scan(inner, key, prefix, after)
                     else:
-                        fd = os.open(key[len(base) :], _READ, dir_fd=folder)
+                        fd = os.open(key[len(base) :], OPEN_FILE, dir_fd=folder)
                         try:
                             info = self._info(key, fd, os.fstat(fd))
                         finally:
@@ -190,13 +178,13 @@ class LocalStore(Store):
 
     def delete(self, key: str) -> None:
         *folders, name = check_key(key)
-        with self._translated(key):
+        with self._folder.translated(key):
             try:
-                folder = self._folder(folders)
+                folder = self._folder.open(folders)
             except (FileNotFoundError, NotADirectoryError):
                 return
             try:
-                with self._locked(key):
+                with self._folder.locked(key):
                     if stat.S_ISDIR(os.lstat(name, dir_fd=folder).st_mode):
                         return
                     os.unlink(name, dir_fd=folder)
@@ -211,7 +199,7 @@ class LocalStore(Store):
         """Remove folders left empty, so that their names are free for objects again."""
         for depth in range(len(folders), 0, -1):
             try:
-                parent = self._folder(folders[: depth - 1])
+                parent = self._folder.open(folders[: depth - 1])
             except OSError:
                 return
             try:
@@ -231,8 +219,8 @@ class LocalStore(Store):
     ) -> str:
         parts = check_key(key)
         check_preconditions(if_none_match, if_match)
-        with self._translated(key):
-            temporary = self._root / _HIDDEN / "tmp" / uuid.uuid4().hex
+        with self._folder.translated(key):
+            temporary = self._folder.temporary()
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             fd = os.open(temporary, flags, 0o666)
             try:
@@ -266,13 +254,13 @@ class LocalStore(Store):
         *folders, name = parts
         for _ in range(_ATTEMPTS):
             try:
-                folder = self._folder(folders, create=True)
+                folder = self._folder.open(folders, create=True)
             except FileNotFoundError:
                 continue  # a delete pruned it under our feet
             except NotADirectoryError as error:
                 raise _conflict(key, "a part of its path is an object already") from error
             try:
-                with self._locked(key):
+                with self._folder.locked(key):
                     if if_match is not None and self._current(folder, name) != if_match:
                         raise changed(key, "is not what was read")
                     if if_none_match:
@@ -303,44 +291,19 @@ class LocalStore(Store):
 
     # --- the folder underneath
 
-    def _folder(self, parts: Sequence[str], *, create: bool = False) -> int:
-        """A descriptor of the folder below the root; raises OSError as `open` does."""
-        fd = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            for part in parts:
-                try:
-                    inner = os.open(part, _FOLDER, dir_fd=fd)
-                except FileNotFoundError:
-                    if not create:
-                        raise
-                    with contextlib.suppress(FileExistsError):
-                        os.mkdir(part, dir_fd=fd)
-                    os.fsync(fd)
-                    inner = os.open(part, _FOLDER, dir_fd=fd)
-                except OSError as error:
-                    if error.errno in (errno.ELOOP, errno.ENOTDIR):
-                        self._refuse_link(fd, part)
-                    raise
-                os.close(fd)
-                fd = inner
-        except BaseException:
-            os.close(fd)
-            raise
-        return fd
-
     @contextlib.contextmanager
     def _opened(self, key: str) -> Iterator[tuple[int, os.stat_result]]:
         """The object's descriptor and status. Raises ObjectNotFound."""
         *folders, name = check_key(key)
-        with self._translated(key):
+        with self._folder.translated(key):
             fd = None
             try:
-                folder = self._folder(folders)
+                folder = self._folder.open(folders)
                 try:
-                    fd = os.open(name, _READ, dir_fd=folder)
+                    fd = os.open(name, OPEN_FILE, dir_fd=folder)
                 except OSError as error:
                     if error.errno == errno.ELOOP:
-                        self._refuse_link(folder, name)
+                        self._folder.refuse_link(folder, name)
                     raise
                 finally:
                     os.close(folder)
@@ -354,19 +317,10 @@ class LocalStore(Store):
                 if fd is not None:
                     os.close(fd)
 
-    def _refuse_link(self, folder: int, name: str) -> None:
-        if stat.S_ISLNK(os.lstat(name, dir_fd=folder).st_mode):
-            raise PermissionDenied(
-                f"{name!r} in the store {self._root} is a symbolic link, which a store does not "
-                "follow; put what it points to in its place.",
-                reason="STORE_LINK_REFUSED",
-                name=name,
-            )
-
     def _current(self, folder: int, name: str) -> str | None:
         """The ETag of the object with this name now; None if there is none."""
         try:
-            fd = os.open(name, _READ, dir_fd=folder)
+            fd = os.open(name, OPEN_FILE, dir_fd=folder)
         except FileNotFoundError:
             return None
         try:
@@ -374,85 +328,9 @@ class LocalStore(Store):
         finally:
             os.close(fd)
 
-    @contextlib.contextmanager
-    def _locked(self, key: str) -> Iterator[None]:
-        stripe = hashlib.blake2b(key.encode(), digest_size=1).hexdigest()
-        path = self._root / _HIDDEN / "locks" / stripe
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
-        try:
-            deadline = time.monotonic() + _LOCK_TIMEOUT_S
-            pause = 0.0005
-            while True:
-                try:
-                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError as error:
-                    if time.monotonic() > deadline:
-                        raise Unavailable(
-                            f"Another process has held the lock {path} for {_LOCK_TIMEOUT_S:.0f} s "
-                            "(it may be suspended); end it or try again.",
-                            reason="STORE_UNAVAILABLE",
-                            key=key,
-                        ) from error
-                    time.sleep(random.uniform(0.5, 1.5) * pause)
-                    pause = min(2 * pause, 0.02)
-            yield
-        finally:
-            os.close(fd)
-
-    def _sweep(self) -> None:
-        """Remove the temporary files of writers that died."""
-        for path in (self._root / _HIDDEN / "tmp").iterdir():
-            with contextlib.suppress(FileNotFoundError, BlockingIOError, PermissionError):
-                # The age covers the moment between a file's creation and its lock.
-                if time.time() - path.lstat().st_mtime > _STALE_S:
-                    fd = os.open(path, _READ)
-                    try:
-                        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                        path.unlink()
-                    finally:
-                        os.close(fd)
-
     def _info(self, key: str, fd: int, status: os.stat_result) -> ObjectInfo:
         modified = datetime.fromtimestamp(status.st_mtime, UTC)
         return ObjectInfo(key, status.st_size, self._etags.find(fd, status), modified)
-
-    @contextlib.contextmanager
-    def _translated(self, key: str = "") -> Iterator[None]:
-        """Turn what the operating system says into Tagloom's errors."""
-        try:
-            yield
-        except TagloomError:
-            raise
-        except OSError as error:
-            raise self._error(error, key) from error
-
-    def _error(self, error: OSError, key: str) -> TagloomError:
-        why = os.strerror(error.errno) if error.errno else str(error)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            return ResourceExhausted(
-                f"The store {self._root} is full ({why}); nothing that was there is changed: "
-                "free some space and try again.",
-                reason="STORE_FULL",
-                key=key,
-            )
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            return PermissionDenied(
-                f"The store {self._root} refuses access ({why}); check its owner, its mode and "
-                "that its file system is writable and has hard links.",
-                reason="STORE_NOT_WRITABLE",
-                key=key,
-            )
-        if error.errno in (errno.EEXIST, errno.ENOTDIR):
-            return FailedPrecondition(
-                f"Something that is not a folder stands where {self._root} needs one.",
-                reason="STORE_URL_INVALID",
-            )
-        return Unavailable(
-            f"The store {self._root} failed ({why}); check the disk and try again.",
-            reason="STORE_UNAVAILABLE",
-            key=key,
-        )
 
 
 def _read(fd: int, start: int, end: int) -> bytes:
