@@ -41,9 +41,9 @@ class DiscriminatorBlock(nn.Module):
         self.register_buffer("resample_filter", setup_filter(list(spec.resample_filter)))
         self.num_layers = 0
 
-        def convolution(in_: int, out: int, kernel: int, down: int = 1, bias: bool = True) -> (
-            Conv2dLayer
-        ):
+        def convolution(
+            in_: int, out: int, kernel: int, down: int = 1, bias: bool = True
+        ) -> Conv2dLayer:
             trainable = first_layer + self.num_layers >= spec.freeze_layers
             self.num_layers += 1
             return Conv2dLayer(

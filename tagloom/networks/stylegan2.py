@@ -168,7 +168,8 @@ class SynthesisNetwork(nn.Module):
     def __init__(self, spec: StyleGAN2Spec) -> None:
         super().__init__()
         self.block_resolutions = [2**i for i in range(2, spec.resolution.bit_length())]
-        channels = {r: min(spec.channel_base // r, spec.channel_max) for r in self.block_resolutions}
+        widths = [min(spec.channel_base // r, spec.channel_max) for r in self.block_resolutions]
+        channels = dict(zip(self.block_resolutions, widths, strict=True))
         self.num_ws = 0
         for resolution in self.block_resolutions:
             block = SynthesisBlock(

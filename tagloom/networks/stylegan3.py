@@ -72,7 +72,8 @@ class SynthesisInput(nn.Module):
         x = torch.einsum("ncd,hwd->nhwc", freqs_NC2, grid_HW2)
         x = torch.sin((x + phases_NC[:, None, None]) * (2 * math.pi)) * amplitudes_NC[:, None, None]
         x = x @ (self.weight.t() / math.sqrt(self.plan.channels))
-        return x.permute(0, 3, 1, 2).contiguous()
+        features: Tensor = x.permute(0, 3, 1, 2).contiguous()
+        return features
 
 
 class SynthesisLayer(nn.Module):
@@ -158,15 +159,14 @@ class SynthesisNetwork(nn.Module):
             self.layer_names.append(plan.name)
         self.num_ws = len(self.layer_names) + 1
 
-    def forward(
-        self, ws: Tensor, update_emas: bool = False, noise_mode: str = "const"
-    ) -> Tensor:
+    def forward(self, ws: Tensor, update_emas: bool = False, noise_mode: str = "const") -> Tensor:
         """noise_mode: accepted for the sake of one call for all generators; there is no noise."""
         styles = ws.to(torch.float32).unbind(dim=1)
         x = self.input(styles[0])
         for name, w in zip(self.layer_names, styles[1:], strict=True):
             x = getattr(self, name)(x, w, update_emas=update_emas)
-        return x * self.output_scale
+        images: Tensor = x * self.output_scale
+        return images
 
 
 class StyleGAN3Generator(nn.Module):

@@ -73,9 +73,7 @@ def filtered_lrelu_torch(
     """`filtered_lrelu` from torch's own operations: any device, dtype and filter."""
     if b is not None:
         x = x + b.to(x.dtype)[None, :, None, None]
-    x = upfirdn2d(
-        x, fu, up=up, padding=padding, gain=float(up**2), flip_filter=flip_filter
-    )
+    x = upfirdn2d(x, fu, up=up, padding=padding, gain=float(up**2), flip_filter=flip_filter)
     x = F.leaky_relu(x, slope)
     if gain != 1:
         x = x * gain

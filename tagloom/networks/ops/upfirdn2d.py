@@ -54,7 +54,8 @@ def setup_filter(
         kernel = kernel / kernel.sum()
     if flip_filter:
         kernel = kernel.flip(tuple(range(kernel.ndim)))
-    return (kernel * gain ** (kernel.ndim / 2)).to(device)
+    scale = float(gain) ** (kernel.ndim / 2)
+    return (kernel * scale).to(device)
 
 
 def parse_scaling(scaling: int | Sequence[int]) -> tuple[int, int]:
@@ -144,9 +145,7 @@ def _resample(
     # The transposed convolution is the full one: output k of the definition is its k + fh - 1 - y0.
     full = F.conv_transpose2d(planes, kernel[None, None], stride=up)
     top, left = fh - 1 - y0, fw - 1 - x0
-    full = F.pad(
-        full, [-left, out_w + left - full.shape[3], -top, out_h + top - full.shape[2]]
-    )
+    full = F.pad(full, [-left, out_w + left - full.shape[3], -top, out_h + top - full.shape[2]])
     return full if down == (1, 1) else full[:, :, :: down[0], :: down[1]]
 
 
@@ -207,6 +206,4 @@ def downsample2d(
         y0 + (fh - downy + 1) // 2,
         y1 + (fh - downy) // 2,
     ]
-    return upfirdn2d(
-        x, f, down=(downx, downy), padding=pads, flip_filter=flip_filter, gain=gain
-    )
+    return upfirdn2d(x, f, down=(downx, downy), padding=pads, flip_filter=flip_filter, gain=gain)

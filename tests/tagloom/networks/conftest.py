@@ -70,7 +70,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "golden_networks" in metafunc.fixturenames:
         paths = sorted(GOLDEN.glob("nets_*.npz"))
         if not paths:
-            raise pytest.UsageError(f"no nets_*.npz in {GOLDEN}: set TAGLOOM_GOLDEN to their folder")
+            raise pytest.UsageError(f"no nets_*.npz in {GOLDEN}: set TAGLOOM_GOLDEN")
         metafunc.parametrize(
             "golden_networks", paths, ids=[path.stem for path in paths], indirect=True
         )

@@ -1,4 +1,7 @@
-"""Networks against the official implementation's numbers (tolerances: those of its own rounding)."""
+"""Networks against the official implementation's numbers.
+
+Tolerances are what rounding does to the official implementation itself: float32 against float64.
+"""
 
 from __future__ import annotations
 
@@ -166,9 +169,7 @@ def test_generator_gradients(golden_networks: Any, relative_error: Any) -> None:
     errors = {"ws": relative_error(ws.grad, g["out/Gproj/grad_ws"])}
     for name, expected in g.under("out/Gproj/grad/").items():
         errors[name] = relative_error(parameters[name].grad, expected)
-    norms = [
-        -1.0 if p.grad is None else float(p.grad.double().norm()) for p in parameters.values()
-    ]
+    norms = [-1.0 if p.grad is None else float(p.grad.double().norm()) for p in parameters.values()]
     for name, norm, expected in zip(
         parameters, norms, g["out/Gproj/gradnorm"].tolist(), strict=True
     ):
