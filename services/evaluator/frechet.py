@@ -31,33 +31,35 @@ Array = npt.NDArray[np.float64]
 class FeatureStatistics:
     """What a set of images is known by: its features, their mean and, if worth it, covariance."""
 
-    features_ND: npt.NDArray[np.float32]
-    mean_D: Array
-    scatter_DD: Array | None
-    """sum of outer products of centred features (covariance times n - ddof), float64; None while
-    n < D, where the features themselves are the smaller exact form"""
+    features: npt.NDArray[np.float32]
+    """[n, D]"""
+    mean: Array
+    """[D]"""
+    scatter: Array | None
+    """[D, D]: the sum of outer products of centred features, that is, covariance times (n - ddof);
+    None while n < D, where the features themselves are the smaller exact form"""
 
     @property
     def count(self) -> int:
         """n, the number of images."""
-        return int(self.features_ND.shape[0])
+        return int(self.features.shape[0])
 
     @property
     def dim(self) -> int:
         """D, the number of dimensions."""
-        return int(self.features_ND.shape[1])
+        return int(self.features.shape[1])
 
     def centred(self) -> Array:
         """Features less their mean, float64 [n, D]."""
-        centred_ND: Array = self.features_ND.astype(np.float64) - self.mean_D
+        centred_ND: Array = self.features.astype(np.float64) - self.mean
         return centred_ND
 
-    def scatter(self) -> Array:
-        """`scatter_DD`, computed now if it was not kept."""
-        if self.scatter_DD is not None:
-            return self.scatter_DD
+    def covariance(self, ddof: int) -> Array:
+        """Covariance [D, D] with divisor n - ddof."""
+        if self.scatter is not None:
+            return self.scatter / (self.count - ddof)
         centred_ND = self.centred()
-        return centred_ND.T @ centred_ND
+        return centred_ND.T @ centred_ND / (self.count - ddof)
 
 
 def statistics_of(features_ND: npt.NDArray[np.float32]) -> FeatureStatistics:
@@ -76,7 +78,7 @@ def statistics_of(features_ND: npt.NDArray[np.float32]) -> FeatureStatistics:
     count, dim = features_ND.shape
     if count < 2:
         raise FailedPrecondition(
-            f"A set of {count} image(s) has no spread to compare: give at least 2, better hundreds.",
+            f"A set of {count} image(s) has no spread to compare; give 2 or more, better hundreds.",
             reason="TOO_FEW_IMAGES",
             count=count,
             needed=2,
@@ -113,7 +115,7 @@ def frechet_distance(
     if ddof not in (0, 1):
         raise InvalidArgument(f"ddof is 0 or 1, not {ddof}.", reason="DDOF_INVALID", ddof=ddof)
     divisor1, divisor2 = first.count - ddof, second.count - ddof
-    shift_D = first.mean_D - second.mean_D
+    shift_D = first.mean - second.mean
     low_rank = first.count < first.dim and second.count < second.dim
     if low_rank:
         centred1_ND, centred2_ND = first.centred(), second.centred()
@@ -122,8 +124,7 @@ def frechet_distance(
         singular = np.linalg.svd(centred1_ND @ centred2_ND.T, compute_uv=False)
         root = float(singular.sum()) / float(np.sqrt(divisor1 * divisor2))
     else:
-        covariance1_DD = first.scatter() / divisor1
-        covariance2_DD = second.scatter() / divisor2
+        covariance1_DD, covariance2_DD = first.covariance(ddof), second.covariance(ddof)
         trace1, trace2 = float(np.trace(covariance1_DD)), float(np.trace(covariance2_DD))
         root = _trace_of_root(covariance1_DD, covariance2_DD)
     squared = float(shift_D @ shift_D) + trace1 + trace2 - 2 * root

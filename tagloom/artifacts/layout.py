@@ -16,6 +16,7 @@ __all__ = [
     "dataset_manifest",
     "dataset_verdicts",
     "evaluation",
+    "experiment_document",
     "experiment_report",
     "experiment_spec",
     "image",
@@ -30,6 +31,7 @@ __all__ = [
     "snapshot_id",
     "snapshot_manifest",
     "snapshot_samples",
+    "snapshot_scores",
     "snapshot_weights",
     "statistics",
 ]
@@ -183,6 +185,11 @@ def evaluation(evaluation_id: str) -> str:
     return f"evaluations/{evaluation_id}.json"
 
 
+def experiment_document(experiment_id: str) -> str:
+    """`Experiment`: what it made, and whether it is complete."""
+    return f"experiments/{experiment_id}/experiment.json"
+
+
 def experiment_spec(experiment_id: str) -> str:
     """The experiment file as it was run."""
     return f"experiments/{experiment_id}/spec.yaml"
@@ -196,3 +203,11 @@ def experiment_report(experiment_id: str) -> str:
 def statistics(content_sha256: str, extractor: str) -> str:
     """Cached features of real images, by content and extractor (with version)."""
     return f"statistics/{content_sha256}-{extractor}.safetensors"
+
+
+def snapshot_scores(content_sha256: str, extractor: str, digest: str) -> str:
+    """Cached scores of one generator against those images; derived, like `statistics`.
+
+    `digest` is over everything else that the numbers depend on (weights, samples, metrics).
+    """
+    return f"statistics/{content_sha256}-{extractor}-scores/{digest}.json"

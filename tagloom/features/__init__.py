@@ -7,6 +7,17 @@ for. A metric is always named by the features it used: `FeatureExtractor.metric_
 from __future__ import annotations
 
 from tagloom.features.interface import FeatureExtractor
-from tagloom.features.registry import default_extractor, extractor_names, load_extractor
+from tagloom.features.registry import (
+    default_extractor,
+    extractor_names,
+    load_extractor,
+    open_extractor,
+)
 
-__all__ = ["FeatureExtractor", "default_extractor", "extractor_names", "load_extractor"]
+__all__ = [
+    "FeatureExtractor",
+    "default_extractor",
+    "extractor_names",
+    "load_extractor",
+    "open_extractor",
+]

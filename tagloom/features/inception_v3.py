@@ -65,7 +65,7 @@ class InceptionV3Features(FeatureExtractor):
         path = weights or inception_weights()
         if path is None:
             raise FailedPrecondition(
-                f"Inception-v3's features need its weights, which Tagloom does not ship: {_REMEDY}.",
+                f"Inception-v3 needs its weights, which Tagloom does not ship: {_REMEDY}.",
                 reason="WEIGHTS_NOT_GIVEN",
                 variable=INCEPTION_ENVIRONMENT,
             )

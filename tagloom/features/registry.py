@@ -12,7 +12,7 @@ from tagloom.errors import InvalidArgument
 from tagloom.features.interface import FeatureExtractor
 from tagloom.features.weights import inception_weights
 
-__all__ = ["default_extractor", "extractor_names", "load_extractor"]
+__all__ = ["default_extractor", "extractor_names", "load_extractor", "open_extractor"]
 
 INCEPTION_V3: Final = "inception_v3"
 EFFICIENTNET_LITE0: Final = "efficientnet_lite0"
@@ -73,3 +73,8 @@ def default_extractor(*, device: torch.device | None = None) -> FeatureExtractor
     """
     name = EFFICIENTNET_LITE0 if inception_weights() is None else INCEPTION_V3
     return load_extractor(name, device=device)
+
+
+def open_extractor(name: str = "") -> FeatureExtractor:
+    """The extractor called `name`, the default one for an empty name."""
+    return load_extractor(name) if name else default_extractor()

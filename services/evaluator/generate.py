@@ -1,0 +1,82 @@
+"""Images to score, from a generator's moving-average weights (G_ema).
+
+Image i comes from seed i: z = numpy.random.RandomState(i).randn(1, z_dim), constant noise, no
+truncation, rounded to 8 bits as the field does (x * 127.5 + 128, cut to 0..255). A conditional
+generator gets class i mod c_dim. So the images are those that `tagloom generate --seeds 0-` makes,
+and every snapshot is scored on the same draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+import torch
+
+from tagloom.errors import FailedPrecondition
+from tagloom.networks.build import build_from_spec
+from tagloom.networks.catalog import CatalogEntry
+from tagloom.networks.spec import GeneratorSpec, generator_spec_from_json
+from tagloom.networks.weights import load_into
+from tagloom.store.interface import Store
+
+__all__ = ["SEED_SCHEME", "generated_images", "load_generator"]
+
+SEED_SCHEME: Final = "randomstate-const-v1"
+"""names how images follow from seeds; part of the key of stored scores"""
+
+_BATCH: Final = 16
+
+
+def load_generator(
+    store: Store, entry: CatalogEntry, device: torch.device
+) -> tuple[torch.nn.Module, GeneratorSpec]:
+    """The generator of `entry` with its G_ema weights, in evaluation mode, and its spec.
+
+    Raises InvalidArgument (NETWORK_SPEC_INVALID) when the manifest does not describe a network of
+    this version, and what `CatalogEntry.load` raises for missing or damaged weights.
+    """
+    network = entry.network
+    described = {"architecture": network.architecture, "resolution": network.resolution}
+    spec = generator_spec_from_json(described | network.generator)
+    generator = build_from_spec(spec)
+    load_into(generator, entry.load(store, ["G_ema"])["G_ema"], what=f"the weights of {entry.name}")
+    return generator.eval().requires_grad_(False).to(device), spec
+
+
+def generated_images(
+    generator: torch.nn.Module, spec: GeneratorSpec, count: int, device: torch.device
+) -> Iterator[torch.Tensor]:
+    """Batches of uint8 RGB [B, 3, H, W], B <= 16, from seeds 0 to count - 1.
+
+    Raises FailedPrecondition (GENERATOR_DIVERGED) when an output is not a number.
+    """
+    for start in range(0, count, _BATCH):
+        seeds = range(start, start + _BATCH)  # always full: the last bits depend on the shape
+        draws = [np.random.RandomState(seed).randn(1, spec.z_dim) for seed in seeds]
+        z_NZ = torch.from_numpy(np.concatenate(draws)).to(device, torch.float32)
+        c_NC: torch.Tensor | None = None
+        if spec.c_dim:
+            classes = torch.tensor([seed % spec.c_dim for seed in seeds], device=device)
+            c_NC = torch.nn.functional.one_hot(classes, spec.c_dim).float()
+        with torch.inference_mode():
+            image_NCHW: torch.Tensor = generator(z_NZ, c_NC, noise_mode="const")
+            if not torch.isfinite(image_NCHW).all():
+                raise FailedPrecondition(
+                    f"The generator's image of seed {start} or one soon after is not a number, so "
+                    "its training diverged: train again with a lower learning rate or a larger R1 "
+                    "weight.",
+                    reason="GENERATOR_DIVERGED",
+                )
+            rounded_NCHW = (image_NCHW * 127.5 + 128).clamp(0, 255).to(torch.uint8)
+        if spec.img_channels == 1:
+            if not torch.isfinite(image_NCHW).all():
+                raise FailedPrecondition(
+                    f"The generator's image of seed {start} or one soon after is not a number, so "
+                    "its training diverged: train again with a lower learning rate or a larger R1 "
+                    "weight.",
+                    reason="GENERATOR_DIVERGED",
+                )
+            rounded_NCHW = rounded_NCHW.expand(-1, 3, -1, -1)
+        yield rounded_NCHW[: count - start]
