@@ -1,0 +1,116 @@
+"""Fills a collection: the whole of CreateCollection's work, whatever the source."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from services.scraper import folder
+from services.scraper.ledger import Ledger
+from services.scraper.signatures import PHOTO_FORMATS
+from tagloom.artifacts import layout
+from tagloom.artifacts.collection import Collection, FolderSource, Source
+from tagloom.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
+from tagloom.progress import Report, silent
+from tagloom.store.interface import Store
+
+__all__ = ["CollectRequest", "collect"]
+
+
+@dataclass(frozen=True, slots=True)
+class CollectRequest:
+    """What to collect, and what the server allows."""
+
+    collection_id: str
+    source: Source
+    folder_roots: tuple[Path, ...] | None = None
+    """a folder must lie in one of these; None: it may lie anywhere"""
+
+
+def collect(store: Store, request: CollectRequest, report: Report = silent) -> Collection:
+    """Collects photos and returns the collection, which exists from its last write on.
+
+    Images are written as they come, under their hash; run again after a kill at any point, it ends
+    with the same collection. One that exists and came from the same source is returned as it is.
+
+    Raises InvalidArgument (INVALID_ID, FOLDER_INVALID, NOT_A_FOLDER, FOLDER_IS_STORE), NotFound
+    (FOLDER_NOT_FOUND), PermissionDenied (FOLDER_NOT_ALLOWED, FOLDER_UNREADABLE), AlreadyExists
+    (RESOURCE_EXISTS: from another source), FailedPrecondition (FOLDER_EMPTY, NO_PHOTOS), and what
+    the store and Instagram raise.
+    """
+    collection_id = layout.check_id(request.collection_id, "collection_id")
+    done = _existing(store, request)
+    if done is not None:
+        return done
+    ledger = _collect_folder(store, request.source, request.folder_roots, report)
+    return ledger.commit(collection_id, request.source)
+
+
+def _existing(store: Store, request: CollectRequest) -> Collection | None:
+    name = f"collections/{request.collection_id}"
+    key = layout.collection_manifest(request.collection_id)
+    try:
+        found = Collection.load(store, key, name)
+    except NotFound:
+        return None
+    if found.source != request.source:
+        raise AlreadyExists(
+            f"{name} exists already, from another source; choose another id or remove it first.",
+            reason="RESOURCE_EXISTS",
+            resource=name,
+        )
+    return found
+
+
+def _collect_folder(
+    store: Store, source: FolderSource, roots: tuple[Path, ...] | None, report: Report
+) -> Ledger:
+    root = folder.check_folder(source.path, roots)
+    store_folder = _local_folder(store)
+    if store_folder is not None and root.is_relative_to(store_folder):
+        raise InvalidArgument(
+            f"{source.path} lies in Tagloom's own store; give the folder that holds the photos.",
+            reason="FOLDER_IS_STORE",
+            path=source.path,
+        )
+    report("scan", 0, 0, f"looking through {source.path}")
+    found = folder.entries(root, excluded=store_folder)
+    if not found:
+        raise FailedPrecondition(
+            f"The folder {source.path} is empty; put photos into it "
+            f"({', '.join(PHOTO_FORMATS)}) or give another one.",
+            reason="FOLDER_EMPTY",
+            path=source.path,
+        )
+    ledger = Ledger(store)
+    for index, entry in enumerate(found):
+        report("collect", index, len(found), entry.source)
+        ledger.add(folder.read(entry), source=entry.source)
+    report("collect", len(found), len(found))
+    if not ledger.counts["stored"]:
+        raise _no_photos(f"The folder {source.path}", ledger)
+    return ledger
+
+
+def _no_photos(where: str, ledger: Ledger) -> FailedPrecondition:
+    counts = ledger.counts
+    reasons = sorted({item.reason for item in ledger.items})
+    return FailedPrecondition(
+        f"{where} holds no photo that can be taken: of {len(ledger.items)} items "
+        f"{counts['refused']} were refused and {counts['skipped']} skipped "
+        f"({', '.join(reasons)}); put {', '.join(PHOTO_FORMATS)} files there.",
+        reason="NO_PHOTOS",
+        items=len(ledger.items),
+        refused=counts["refused"],
+        skipped=counts["skipped"],
+        reasons=",".join(reasons),
+    )
+
+
+def _local_folder(store: Store) -> Path | None:
+    """Where a local store lies, by its URL; None for any other store."""
+    url = urlsplit(store.url)
+    if url.scheme not in ("", "file"):
+        return None
+    return Path(unquote(url.path)).resolve()

@@ -1,0 +1,196 @@
+"""A folder of photos as a source: every file in it is met once, and accounted for.
+
+Nothing outside the folder is read: links that lead out of it are refused, and a file is opened
+without following a link that took its place meanwhile.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from services.scraper.intake import MAX_IMAGE_BYTES, Photo, Refusal, judge
+from services.scraper.signatures import HEAD_BYTES
+from tagloom.errors import InvalidArgument, NotFound, PermissionDenied
+
+__all__ = ["Entry", "allowed_roots", "check_folder", "entries", "read"]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Something found in the folder."""
+
+    source: str
+    """path inside the folder, with `/`; bytes that are no UTF-8 are written as `\\xNN`"""
+    path: Path = field(repr=False)
+    refusal: Refusal | None = None
+    """why it will not be read, when that is known without opening it"""
+
+
+def allowed_roots(text: str | None) -> tuple[Path, ...] | None:
+    """The folders of a colon-separated list (`TAGLOOM_FOLDERS`); None, for no text: any folder.
+
+    Raises InvalidArgument (FOLDER_ROOT_INVALID) if one is not an absolute path.
+    """
+    if text is None or not text.strip():
+        return None
+    roots = tuple(Path(part) for part in text.split(os.pathsep) if part)
+    for root in roots:
+        if not root.is_absolute():
+            raise InvalidArgument(
+                f"TAGLOOM_FOLDERS names {str(root)!r}; write absolute paths, separated by "
+                f"{os.pathsep!r}.",
+                reason="FOLDER_ROOT_INVALID",
+                root=root,
+            )
+    return roots
+
+
+def check_folder(path: str, roots: Sequence[Path] | None = None) -> Path:
+    """The real path of the folder, if it may be read. `roots`: it must lie in one of these.
+
+    Raises InvalidArgument (FOLDER_INVALID: empty, relative or not a path; NOT_A_FOLDER), NotFound
+    (FOLDER_NOT_FOUND), PermissionDenied (FOLDER_NOT_ALLOWED, FOLDER_UNREADABLE).
+    """
+    if not path or "\0" in path or not os.path.isabs(path):
+        raise InvalidArgument(
+            f"{path!r} is not a folder that a server can find: give its absolute path.",
+            reason="FOLDER_INVALID",
+        )
+    real = Path(os.path.realpath(path))
+    # Before anything tells whether it exists: what lies outside the roots is nobody's business.
+    if roots is not None and not any(real.is_relative_to(os.path.realpath(r)) for r in roots):
+        raise PermissionDenied(
+            f"The folder {path} is not one this server may read; move the photos into one of "
+            f"{', '.join(map(str, roots))}, or have TAGLOOM_FOLDERS changed.",
+            reason="FOLDER_NOT_ALLOWED",
+            path=path,
+        )
+    try:
+        mode = real.stat().st_mode
+    except PermissionError as error:
+        raise _unreadable(path) from error
+    except OSError as error:
+        raise NotFound(
+            f"There is no folder {path} on the server's machine; check the path.",
+            reason="FOLDER_NOT_FOUND",
+            path=path,
+        ) from error
+    if not stat.S_ISDIR(mode):
+        raise InvalidArgument(
+            f"{path} is a file; give the folder that holds the photos.",
+            reason="NOT_A_FOLDER",
+            path=path,
+        )
+    try:
+        os.scandir(real).close()
+    except OSError as error:
+        raise _unreadable(path) from error
+    return real
+
+
+def entries(root: Path, excluded: Path | None = None) -> list[Entry]:
+    """Everything in `root`, which is a real path, but for folders themselves; by path.
+
+    `excluded` is a folder that is not entered (the store, when it lies in the folder it reads).
+    """
+    found = list(_walk(root, root, excluded))
+    found.sort(key=lambda entry: entry.source)
+    return found
+
+
+def read(entry: Entry) -> Photo | Refusal:
+    """The file's bytes, if they begin like a photo; else why it is not taken. Never raises."""
+    if entry.refusal is not None:
+        return entry.refusal
+    try:
+        # A pipe that appears here would block without O_NONBLOCK.
+        descriptor = os.open(entry.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(descriptor, "rb") as file:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                return _NOT_A_FILE
+            time = datetime.fromtimestamp(int(status.st_mtime), UTC)
+            # One byte more than allowed: the file may have grown since its size was told.
+            too_large = status.st_size > MAX_IMAGE_BYTES
+            data = file.read(HEAD_BYTES if too_large else MAX_IMAGE_BYTES + 1)
+            size = max(status.st_size, len(data))
+    except (OSError, OverflowError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        return Refusal(
+            "refused", "UNREADABLE", f"The file cannot be read ({why}); check its permissions."
+        )
+    return judge(data, size=size, time=time, name=entry.source)
+
+
+_NOT_A_FILE = Refusal(
+    "refused", "NOT_A_FILE", "It is a device, a pipe or a socket; only files are read."
+)
+
+
+def _walk(folder: Path, root: Path, excluded: Path | None) -> Iterator[Entry]:
+    try:
+        with os.scandir(folder) as listing:
+            children = list(listing)
+    except OSError as error:
+        yield Entry(
+            _name(folder, root) + "/",
+            folder,
+            Refusal(
+                "refused",
+                "UNREADABLE",
+                f"The folder cannot be read ({error.strerror}); check its permissions.",
+            ),
+        )
+        return
+    for child in children:
+        path = Path(child.path)
+        source = _name(path, root)
+        if child.is_symlink():
+            yield _link(path, source, root)
+        elif child.is_dir(follow_symlinks=False):
+            if path == excluded:
+                yield Entry(
+                    source + "/",
+                    path,
+                    Refusal("skipped", "OBJECT_STORE", "Tagloom's own store lies here."),
+                )
+            else:
+                yield from _walk(path, root, excluded)
+        elif child.is_file(follow_symlinks=False):
+            yield Entry(source, path)
+        else:
+            yield Entry(source, path, _NOT_A_FILE)
+
+
+def _link(path: Path, source: str, root: Path) -> Entry:
+    """An entry for a symbolic link: read where it leads, if that is a file in the folder."""
+    try:
+        target = path.resolve(strict=True)
+    except (OSError, RuntimeError):
+        detail = "The link leads nowhere; remove it or restore what it pointed to."
+        return Entry(source, path, Refusal("refused", "BROKEN_LINK", detail))
+    if not target.is_relative_to(root):
+        detail = "The link leads out of the folder; copy the file into it if it belongs there."
+        return Entry(source, path, Refusal("refused", "SYMLINK_OUTSIDE", detail))
+    if target.is_dir():
+        detail = "The link leads to a folder inside this one, whose files are met there."
+        return Entry(source, path, Refusal("skipped", "SYMLINK_TO_FOLDER", detail))
+    return Entry(source, target) if target.is_file() else Entry(source, path, _NOT_A_FILE)
+
+
+def _name(path: Path, root: Path) -> str:
+    relative = path.relative_to(root).as_posix()
+    return os.fsencode(relative).decode("utf-8", "backslashreplace")
+
+
+def _unreadable(path: str) -> PermissionDenied:
+    return PermissionDenied(
+        f"The folder {path} may not be read by the server; change its permissions.",
+        reason="FOLDER_UNREADABLE",
+        path=path,
+    )
