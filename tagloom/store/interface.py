@@ -3,6 +3,10 @@
 A key is a relative POSIX path (`collections/cats/manifest.json`). A write is atomic: readers see
 the old object or the new one, never a part. `if_none_match` creates exclusively, `if_match` swaps
 only what the caller has seen; both raise `PreconditionFailed` when the object is not as expected.
+A name is an object or a folder of others (`a` or `a/b`), never both: a file system cannot hold the
+two, and MinIO takes both but leaves `a/b` out of every listing. `tagloom.artifacts.layout` has no
+such names; a local store refuses them (KEY_CONFLICT), S3 cannot check it in one request.
+`tagloom.store.keys` says which keys are valid; every method that takes one raises InvalidKey.
 All methods block; servers call them from threads or worker processes.
 """
 
@@ -66,7 +70,8 @@ class Store(abc.ABC):
     def get(self, key: str, *, start: int = 0, length: int | None = None) -> bytes:
         """Bytes [start, start+length) of the object (short at its end).
 
-        Raises ObjectNotFound; InvalidArgument when `start` lies beyond the end.
+        Raises ObjectNotFound; InvalidArgument (RANGE_OUT_OF_BOUNDS) when `start` or `length` is
+        negative or `start` lies beyond the end (at the end it gives no bytes).
         """
 
     @abc.abstractmethod
@@ -75,7 +80,11 @@ class Store(abc.ABC):
 
     @abc.abstractmethod
     def open(self, key: str) -> BinaryIO:
-        """A seekable stream over the object, reading ranges as needed; use as a context manager."""
+        """A seekable stream over the object, reading ranges as needed; use as a context manager.
+
+        All its bytes are of one version: a local store keeps reading the one that it opened, S3
+        raises Conflict (OBJECT_REPLACED) when it is no longer there.
+        """
 
     @abc.abstractmethod
     def head(self, key: str) -> ObjectInfo:
@@ -93,11 +102,17 @@ class Store(abc.ABC):
 
     @abc.abstractmethod
     def put_file(self, key: str, path: Path) -> str:
-        """Write a file of any size, unconditionally and atomically; returns the ETag."""
+        """Write a file of any size, unconditionally and atomically; returns the ETag.
+
+        Raises InvalidArgument (FILE_UNUSABLE) for the file, otherwise as `put` does.
+        """
 
     @abc.abstractmethod
     def get_file(self, key: str, path: Path) -> None:
-        """Download the object to `path`, which appears complete or not at all."""
+        """Download the object to `path`, which appears complete or not at all.
+
+        Raises ObjectNotFound; InvalidArgument (FILE_UNUSABLE); ResourceExhausted (DISK_FULL).
+        """
 
     @abc.abstractmethod
     def delete(self, key: str) -> None:

@@ -167,7 +167,7 @@ class Lease:
     def check(self) -> None:
         """Raises LeaseLost (LEASE_LOST) when the lease is gone or has run out. Asks nobody."""
         if self.remaining_s <= 0:
-            self._lose("ran out")
+            raise self._error("ran out")  # a renewal may still make it good
 
     def renew(self) -> None:
         """Give the next sign of life; call it every third of `ttl_s`.
@@ -220,9 +220,11 @@ class Lease:
         self._etag = etag
 
     def _lose(self, why: str) -> NoReturn:
-        if why != "ran out":  # that one may be made good by a renewal
-            self._lost = True
-        raise LeaseLost(
+        self._lost = True
+        raise self._error(why)
+
+    def _error(self, why: str) -> LeaseLost:
+        return LeaseLost(
             f"The lease {self.key} of {self.owner} {why}; stop the work and write nothing more.",
             reason="LEASE_LOST",
             key=self.key,
