@@ -8,13 +8,16 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import datetime
 
+from pydantic import ValidationError
+
 from services.scraper.intake import Photo, Refusal
 from tagloom.artifacts import layout
 from tagloom.artifacts.base import now
 from tagloom.artifacts.collection import Collection, Item, Source, content_hash
+from tagloom.errors import DataLoss
 from tagloom.store.interface import PreconditionFailed, Store
 
-__all__ = ["Ledger", "from_lines", "to_lines"]
+__all__ = ["Ledger", "from_line", "from_lines", "to_lines"]
 
 
 class Ledger:
@@ -108,6 +111,17 @@ def to_lines(items: Iterable[Item]) -> bytes:
     return b"".join(item.model_dump_json(exclude_defaults=True).encode() + b"\n" for item in items)
 
 
+def from_line(line: bytes) -> Item:
+    """One line of `to_lines`. DataLoss (DAMAGED_DOCUMENT) if it is damaged."""
+    try:
+        return Item.model_validate_json(line)
+    except ValidationError as error:
+        raise DataLoss(
+            "The list of a collection's items is damaged; collect it again under another id.",
+            reason="DAMAGED_DOCUMENT",
+        ) from error
+
+
 def from_lines(data: bytes) -> Iterator[Item]:
     """The inverse of `to_lines`."""
-    return (Item.model_validate_json(line) for line in data.splitlines())
+    return map(from_line, data.splitlines())

@@ -1,0 +1,127 @@
+"""Between the messages of scraper.proto and the domain's own types."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from tagloom.artifacts import layout
+from tagloom.artifacts.collection import (
+    Collection,
+    FolderSource,
+    HashtagSource,
+    Item,
+    ProfileSource,
+    Source,
+)
+from tagloom.errors import InvalidArgument
+from tagloom.v1 import scraper_pb2
+
+__all__ = ["collection_message", "item_message", "source_of"]
+
+_DEFAULT_POSTS, _MOST_POSTS = 1000, 1_000_000
+_HASHTAG = re.compile(r"\w{1,150}")
+_PROFILE = re.compile(r"[A-Za-z0-9._]{1,30}")
+_STATES = {
+    "stored": scraper_pb2.Item.STATE_STORED,
+    "duplicate": scraper_pb2.Item.STATE_DUPLICATE,
+    "skipped": scraper_pb2.Item.STATE_SKIPPED,
+    "refused": scraper_pb2.Item.STATE_REFUSED,
+}
+
+
+def source_of(request: scraper_pb2.CreateCollectionRequest) -> Source:
+    """Where to collect from, with defaults filled in. Raises InvalidArgument naming the field."""
+    layout.check_id(request.collection_id, "collection_id")
+    match request.WhichOneof("source"):
+        case "folder":
+            return FolderSource(path=request.folder.path)
+        case "hashtag":
+            tag = request.hashtag.hashtag.removeprefix("#")
+            if not _HASHTAG.fullmatch(tag):
+                raise InvalidArgument(
+                    f"{request.hashtag.hashtag[:80]!r} is not a hashtag; write letters, digits and "
+                    "'_', at most 150, without '#'.",
+                    reason="HASHTAG_INVALID",
+                    field="hashtag.hashtag",
+                )
+            return HashtagSource(
+                hashtag=tag.lower(), max_posts=_posts(request.hashtag.max_posts, "hashtag")
+            )
+        case "profile":
+            name = request.profile.profile.removeprefix("@")
+            if not _PROFILE.fullmatch(name):
+                raise InvalidArgument(
+                    f"{request.profile.profile[:80]!r} is not a profile's name; write letters, "
+                    "digits, '.' and '_', at most 30, without '@'.",
+                    reason="PROFILE_INVALID",
+                    field="profile.profile",
+                )
+            return ProfileSource(
+                profile=name.lower(), max_posts=_posts(request.profile.max_posts, "profile")
+            )
+    raise InvalidArgument(
+        "The request names no source; give a folder, a hashtag or a profile.",
+        reason="SOURCE_MISSING",
+        field="source",
+    )
+
+
+def collection_message(collection: Collection) -> scraper_pb2.Collection:
+    """The resource as clients see it."""
+    message = scraper_pb2.Collection(
+        name=f"collections/{collection.id}",
+        create_time=_timestamp(collection.create_time),
+        item_count=collection.stored
+        + collection.duplicates
+        + collection.skipped
+        + collection.refused,
+        stored_count=collection.stored,
+        duplicate_count=collection.duplicates,
+        skipped_count=collection.skipped,
+        refused_count=collection.refused,
+        content_sha256=collection.content_sha256,
+    )
+    match collection.source:
+        case FolderSource(path=path):
+            message.folder.path = path
+        case HashtagSource(hashtag=hashtag, max_posts=posts):
+            message.hashtag.hashtag, message.hashtag.max_posts = hashtag, posts
+        case ProfileSource(profile=profile, max_posts=posts):
+            message.profile.profile, message.profile.max_posts = profile, posts
+    return message
+
+
+def item_message(item: Item) -> scraper_pb2.Item:
+    """One item as clients see it."""
+    return scraper_pb2.Item(
+        state=_STATES[item.state],
+        reason=item.reason,
+        sha256=item.sha256,
+        size_bytes=item.size,
+        source=item.source,
+        post=item.post,
+        owner=item.owner,
+        tags=item.tags,
+        time=None if item.time is None else _timestamp(item.time),
+        detail=item.detail,
+    )
+
+
+def _posts(asked: int, field: str) -> int:
+    if not 0 <= asked <= _MOST_POSTS:
+        raise InvalidArgument(
+            f"max_posts is {asked}; write a number from 1 to {_MOST_POSTS}, or leave it out for "
+            f"{_DEFAULT_POSTS}.",
+            reason="MAX_POSTS_INVALID",
+            field=f"{field}.max_posts",
+        )
+    return asked or _DEFAULT_POSTS
+
+
+def _timestamp(time: datetime) -> Timestamp:
+    message = Timestamp()
+    message.FromDatetime(time)
+    return message

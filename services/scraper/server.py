@@ -1,0 +1,9 @@
+"""Starts the scraper alone: `python -m services.scraper.server`."""
+
+from __future__ import annotations
+
+from services.scraper.service import register
+from tagloom.rpc.server import main
+
+if __name__ == "__main__":
+    main({"scraper": register})
