@@ -1,0 +1,169 @@
+"""The inside of a worker process.
+
+A fresh interpreter, never a fork: gRPC's threads do not survive one. The parent sends calls over
+a pipe, one at a time; this side sends progress and then the outcome. It dies with its parent,
+whichever way that dies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import logging
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.reduction import ForkingPickler
+from typing import Any
+
+from tagloom.errors import Cancelled, TagloomError
+from tagloom.progress import Report
+from tagloom.rpc.logs import configure_logging
+
+__all__ = ["CANCEL", "Call", "Crash", "Done", "Failed", "Outcome", "Progress", "main"]
+
+CANCEL = b""
+"""What the parent sends to stop the running call; anything else is a pickled `Call`."""
+
+_PR_SET_PDEATHSIG = 1
+_REPORT_INTERVAL_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Parent to worker: call `function(*args, **kwargs)`, plus `report=` where it is wanted."""
+
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    wants_report: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Worker to parent, as often as is worth it."""
+
+    phase: str
+    done: int
+    total: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The call returned."""
+
+    result: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The call raised a deliberate error."""
+
+    error: TagloomError
+
+
+@dataclass(frozen=True, slots=True)
+class Crash:
+    """The call raised something nobody meant; for the parent's log."""
+
+    kind: str
+    traceback: str
+
+
+Outcome = Done | Failed | Crash
+
+
+def die_with_parent(parent: int) -> None:
+    """Ask the kernel to kill this process when the thread that started it ends (Linux only)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:  # it died before the kernel knew of our wish
+        os._exit(1)
+
+
+class _Inbox(threading.Thread):
+    """Reads the pipe all the time: a cancel must arrive while a call runs."""
+
+    def __init__(self, connection: Connection[Any, Any]) -> None:
+        super().__init__(name="inbox", daemon=True)
+        self._connection = connection
+        self.calls: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self.cancelled = threading.Event()
+
+    def run(self) -> None:
+        while True:
+            try:
+                message = self._connection.recv_bytes()
+            except (EOFError, OSError):
+                os._exit(0)  # the parent is gone or has let go: also of a call in native code
+            if message == CANCEL:
+                self.cancelled.set()
+            else:
+                self.cancelled.clear()
+                self.calls.put(message)
+
+
+def _reporter(connection: Connection[Any, Any], cancelled: threading.Event) -> Report:
+    last_phase, last_time = "", 0.0
+
+    def report(phase: str, done: int, total: int, message: str = "") -> None:
+        nonlocal last_phase, last_time
+        if cancelled.is_set():
+            raise Cancelled("The work was asked to stop.", reason="CANCELLED")
+        now = time.monotonic()
+        # Thousands of reports a second cost the parent more than they tell anybody.
+        if phase == last_phase and done != total and now - last_time < _REPORT_INTERVAL_S:
+            return
+        last_phase, last_time = phase, now
+        connection.send(Progress(phase, int(done), int(total), str(message)))
+
+    return report
+
+
+def _execute(message: bytes, report: Report) -> Outcome:
+    try:
+        call: Call = ForkingPickler.loads(message)
+        extra = {"report": report} if call.wants_report else {}
+        return Done(call.function(*call.args, **call.kwargs, **extra))
+    except TagloomError as error:
+        return Failed(error)
+    except BaseException as error:
+        return Crash(type(error).__name__, traceback.format_exc())
+
+
+def _answer(connection: Connection[Any, Any], outcome: Outcome) -> None:
+    try:
+        connection.send(outcome)
+    except BrokenPipeError:
+        raise
+    except Exception as error:  # a result that cannot be pickled
+        connection.send(Crash(type(error).__name__, traceback.format_exc()))
+
+
+def _let_parent_decide(*_: object) -> None:
+    """Handler of SIGTERM and SIGINT. Ignoring them outright would be inherited by programs that
+    a call starts (torchrun), which could then not be stopped gently."""
+
+
+def main(descriptor: int, parent: int, log_format: str, log_level: str) -> None:
+    """Serve calls until the parent closes the pipe."""
+    die_with_parent(parent)
+    signal.signal(signal.SIGINT, _let_parent_decide)
+    signal.signal(signal.SIGTERM, _let_parent_decide)
+    configure_logging(log_format, log_level)
+    logging.captureWarnings(True)
+    connection: Connection[Any, Any] = Connection(descriptor)
+    inbox = _Inbox(connection)
+    inbox.start()
+    with contextlib.suppress(BrokenPipeError):
+        while True:
+            message = inbox.calls.get()
+            _answer(connection, _execute(message, _reporter(connection, inbox.cancelled)))
