@@ -12,12 +12,11 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 import grpc
 import grpc.aio
 from google.rpc import status_pb2
-from grpc_status import rpc_status
 
 from tagloom.errors import TagloomError, Unauthenticated
 from tagloom.rpc.errors import deadline_status, internal_error, to_status
@@ -28,13 +27,15 @@ __all__ = ["CallInterceptor"]
 
 _log = logging.getLogger(__name__)
 
+_DETAILS = "grpc-status-details-bin"
+_REQUEST_ID_KEY = "x-request-id"
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,64}")
 _QUIET = ("grpc.health.", "grpc.reflection.")
 """Asked every few seconds by machines: logged at DEBUG only."""
 
 Context = grpc.aio.ServicerContext[Any, Any]
-Handler = grpc.RpcMethodHandler[Any, Any]
-Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[Handler]]
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"  # generic in the stubs alone
+Continuation: TypeAlias = "Callable[[grpc.HandlerCallDetails], Awaitable[Handler]]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +130,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         began = time.perf_counter()
         self._metrics.started.labels(*method.labels).inc()
         metadata = dict(context.invocation_metadata() or ())
-        current = request_id.set(_request_id(metadata.get("x-request-id")))
-        context.set_trailing_metadata((("x-request-id", request_id.get()),))
+        current = request_id.set(_request_id(metadata.get(_REQUEST_ID_KEY)))
+        context.set_trailing_metadata(((_REQUEST_ID_KEY, request_id.get()),))
         code = grpc.StatusCode.UNKNOWN
         try:
             self._authenticate(metadata.get("authorization"))
@@ -202,7 +203,21 @@ async def _deadline(context: Context, limit_s: float | None) -> AsyncIterator[No
 
 
 async def _abort(context: Context, status: status_pb2.Status) -> None:
-    await context.abort_with_status(rpc_status.to_status(status))
+    await context.abort_with_status(_Status(_code_of(status), status.message, _trailers(status)))
+
+
+class _StatusFields(NamedTuple):
+    code: grpc.StatusCode
+    details: str
+    trailing_metadata: tuple[tuple[str, str | bytes], ...]
+
+
+class _Status(_StatusFields, grpc.Status):
+    """What `abort_with_status` reads; it replaces all trailing metadata set before."""
+
+
+def _trailers(status: status_pb2.Status) -> tuple[tuple[str, str | bytes], ...]:
+    return ((_DETAILS, status.SerializeToString()), (_REQUEST_ID_KEY, request_id.get()))
 
 
 def _request_id(given: str | bytes | None) -> str:

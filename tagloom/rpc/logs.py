@@ -48,3 +48,5 @@ def configure_logging(log_format: str, level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    for chatty in ("grpc", "asyncio", "urllib3"):
+        logging.getLogger(chatty).setLevel(max(root.level, logging.INFO))

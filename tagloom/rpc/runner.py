@@ -306,8 +306,7 @@ class Runner:
             if record.state is not State.RUNNING or not job.changed:
                 return False
             _refuse_stale(record, job.fence)
-            record.phase, record.done, record.total = job.phase, job.done, job.total
-            record.last_message, record.eta_s = job.message, job.eta_s
+            _copy_progress(job, record)
             job.changed = False
             return True
 
@@ -357,6 +356,7 @@ class Runner:
 
         def change(record: Record) -> bool:
             _refuse_stale(record, job.fence)
+            _copy_progress(job, record)
             if outcome.state is not State.QUEUED:
                 record.finish(outcome.state, response=outcome.response, error=outcome.error)
             elif record.cancel_requested:
@@ -385,6 +385,11 @@ class _Outcome:
     """QUEUED: handed back"""
     response: Message | None = None
     error: TagloomError | None = None
+
+
+def _copy_progress(job: Job, record: Record) -> None:
+    record.phase, record.done, record.total = job.phase, job.done, job.total
+    record.last_message, record.eta_s = job.message, job.eta_s
 
 
 def _refuse_stale(record: Record, fence: int) -> None:

@@ -1,0 +1,117 @@
+"""A service of well-known types only, so that the kit is tested without anybody's domain."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import grpc.aio
+from google.longrunning import operations_pb2
+from google.protobuf import json_format
+from google.protobuf.struct_pb2 import Struct
+from google.protobuf.wrappers_pb2 import StringValue
+
+from tagloom import errors
+from tagloom.progress import Report
+from tagloom.rpc.job import Job
+from tagloom.rpc.service import Kit
+from tagloom.store.interface import Store
+
+SERVICE = "tagloom.test.Echo"
+
+
+def register(kit: Kit) -> None:
+    servicer = EchoService(kit)
+    handlers = {
+        "Echo": grpc.unary_unary_rpc_method_handler(
+            servicer.Echo, StringValue.FromString, StringValue.SerializeToString
+        ),
+        "Repeat": grpc.unary_stream_rpc_method_handler(
+            servicer.Repeat, StringValue.FromString, StringValue.SerializeToString
+        ),
+        "Join": grpc.stream_unary_rpc_method_handler(
+            servicer.Join, StringValue.FromString, StringValue.SerializeToString
+        ),
+        "Count": grpc.unary_unary_rpc_method_handler(
+            servicer.Count, Struct.FromString, operations_pb2.Operation.SerializeToString
+        ),
+    }
+    kit.server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
+    kit.announced.append(SERVICE)
+
+
+class EchoService:
+    def __init__(self, kit: Kit) -> None:
+        self.kit = kit
+        kit.operations.handle("Count", Struct, Struct, self._count, max_attempts=1000)
+
+    async def Echo(self, request: StringValue, context: Any) -> StringValue:
+        verb, _, argument = request.value.partition(" ")
+        if verb == "sleep":
+            await asyncio.sleep(float(argument))
+        elif verb == "raise":
+            raise getattr(errors, argument)("It is so.", reason="TEST_REASON", field="value")
+        elif verb == "crash":
+            raise RuntimeError(argument)
+        elif verb == "abort":
+            await context.abort(grpc.StatusCode.OUT_OF_RANGE, argument)
+        elif verb == "pid":
+            return StringValue(value=str(await self.kit.workers.run(os.getpid)))
+        return request
+
+    async def Repeat(self, request: StringValue, context: Any) -> AsyncIterator[StringValue]:
+        for index in range(3):
+            yield StringValue(value=f"{index} {request.value}")
+            if request.value == "fail":
+                raise errors.NotFound("It ends here.", reason="TEST_REASON")
+
+    async def Join(self, requests: AsyncIterator[StringValue], context: Any) -> StringValue:
+        return StringValue(value="".join([request.value async for request in requests]))
+
+    async def Count(self, request: Struct, context: Any) -> operations_pb2.Operation:
+        fields = json_format.MessageToDict(request)
+        return await self.kit.operations.start(
+            "Count",
+            request,
+            target=f"counts/{fields['name']}",
+            request_id=fields.get("request_id", ""),
+        )
+
+    async def _count(self, request: Struct, job: Job) -> Struct:
+        total = await job.run_in_worker(
+            count, request["name"], int(request["units"]), float(request["seconds"])
+        )
+        response = Struct()
+        response.update({"name": request["name"], "total": total})
+        return response
+
+
+def count(store: Store, name: str, units: int, seconds: float, *, report: Report) -> int:
+    """Do each unit once: whoever comes later finds what is done. Leaves a trace of each doing."""
+    if name == "crash":
+        raise RuntimeError("a secret of the inside")
+    if name == "missing":
+        raise errors.NotFound("There is no such thing to count; name another.", reason="NOTHING")
+    if name == "die":
+        os.kill(os.getpid(), 9)
+    while name == "deaf":
+        time.sleep(0.1)
+    for unit in range(units):
+        report("count", unit, units, f"unit {unit}")
+        key = f"counts/{name}/units/{unit:04d}"
+        if store.exists(key):
+            continue
+        time.sleep(seconds)
+        store.put(f"counts/{name}/traces/{unit:04d}-{os.getpid()}-{time.time_ns()}", b"")
+        store.put(key, str(unit).encode(), if_none_match=True)
+    total = sum(int(store.get(info.key)) for info in store.iterate(f"counts/{name}/units/"))
+    # Traces of the end: there must be one manifest, and it says who committed it.
+    manifest = f"counts/{name}/manifest.json"
+    if not store.exists(manifest):
+        store.put(manifest, str(os.getpid()).encode(), if_none_match=True)
+    report("count", units, units, "counted")
+    return total
