@@ -47,7 +47,7 @@ _BOOT = (
 R = TypeVar("R")
 
 
-class WorkerDied(Unavailable):
+class WorkerDied(TagloomError):
     """The process running the call was killed from outside, most often for its memory."""
 
 
