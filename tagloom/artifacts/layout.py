@@ -9,8 +9,11 @@ from tagloom.errors import InvalidArgument
 __all__ = [
     "RESOURCE_ID",
     "check_id",
+    "collection_cursor",
     "collection_items",
+    "collection_items_part",
     "collection_manifest",
+    "collection_parts_prefix",
     "dataset_held_out",
     "dataset_images",
     "dataset_manifest",
@@ -101,6 +104,21 @@ def collection_manifest(collection_id: str) -> str:
 def collection_items(collection_id: str) -> str:
     """One `Item` a line."""
     return f"collections/{collection_id}/items.jsonl"
+
+
+def collection_cursor(collection_id: str) -> str:
+    """Where an unfinished collection from Instagram goes on; removed when it is complete."""
+    return f"collections/{collection_id}/cursor.json"
+
+
+def collection_items_part(collection_id: str, part: int) -> str:
+    """A finished piece of an unfinished collection's items; removed with the cursor."""
+    return f"{collection_parts_prefix(collection_id)}{part:06}.jsonl"
+
+
+def collection_parts_prefix(collection_id: str) -> str:
+    """Where those pieces lie."""
+    return f"collections/{collection_id}/parts/"
 
 
 def dataset_manifest(dataset_id: str) -> str:

@@ -1,0 +1,28 @@
+"""Step: a collection judged, cropped and split into a dataset."""
+
+from typing import Any
+
+from kfp import dsl
+
+from pipelines.components.image import IMAGE
+
+__all__ = ["filter_photos"]
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def filter_photos(
+    experiment: str,
+    collection: str,
+    filter: dict[str, Any],
+    counts: dsl.Output[dsl.Metrics],
+) -> str:
+    """Returns the dataset's name, `datasets/{id}`."""
+    from pipelines.steps.filter import filter_photos as run
+
+    dataset = run(experiment, collection, filter)
+    counts.log_metric("judged", dataset.judged_count)
+    counts.log_metric("kept", dataset.kept_count)
+    counts.log_metric("rejected", dataset.rejected_count)
+    counts.log_metric("train_squares", dataset.train_count)
+    counts.log_metric("held_out_squares", dataset.held_out_count)
+    return dataset.name

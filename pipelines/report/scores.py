@@ -1,0 +1,141 @@
+"""The part of the page about scores: curves with intervals, the table, what each metric means."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipelines.report.charts import Chart, Point, Series, number
+from pipelines.report.gather import RunMaterials
+from pipelines.report.words import MISSING
+
+__all__ = ["ScoreRow", "glossary", "score_charts", "score_names", "score_rows"]
+
+COLOURS = 8
+
+MEANINGS = {
+    "frechet": (
+        "Distance between two Gaussians fitted to the features of real and generated images; "
+        "lower is better, 0 is equal. It falls with the number of images, so compare only equal "
+        "counts."
+    ),
+    "kernel": (
+        "Squared maximum mean discrepancy with a cubic kernel between real and generated features; "
+        "lower is better, about 0 means no difference found. Unbiased, so it is fair to few images."
+    ),
+    "precision": (
+        "Share of generated images that fall among the real ones: how believable; higher is better."
+    ),
+    "recall": (
+        "Share of real images that fall among the generated ones: how varied; higher is better."
+    ),
+}
+FAMILIES = {"fid": "frechet", "kid": "kernel"}
+TITLES = {"frechet": "Fréchet distance", "kernel": "Kernel distance"}
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreRow:
+    """One snapshot's scores as text."""
+
+    label: str
+    kimg: str
+    scores: list[str]
+    real: str
+    generated: str
+    best: bool
+
+
+def family(metric: str) -> str:
+    """`kernel` for `kernel_efficientnet_lite0` and for `kid`."""
+    name = metric.split("_")[0]
+    return FAMILIES.get(name, name)
+
+
+def score_names(runs: Sequence[RunMaterials]) -> list[str]:
+    """The metrics' full names, in the order in which they were measured."""
+    names: dict[str, None] = {}
+    for run in runs:
+        for snapshot in run.evaluation.snapshots:
+            names.update(dict.fromkeys(score.metric for score in snapshot.scores))
+    return list(names)
+
+
+def score_charts(runs: Sequence[RunMaterials]) -> list[Chart]:
+    """One chart a metric, one line a run: kernel distance first, the verdict rests on it."""
+    names = sorted(score_names(runs), key=lambda name: family(name) != "kernel")
+    charts = []
+    for name in names:
+        lines = []
+        for index, run in enumerate(runs):
+            points = [
+                Point(snapshot.kimg, score.value, score.low, score.high)
+                if score.low < score.high
+                else Point(snapshot.kimg, score.value)
+                for snapshot in run.evaluation.snapshots
+                for score in snapshot.scores
+                if score.metric == name
+            ]
+            label = run.label if len(runs) > 1 else TITLES.get(family(name), family(name))
+            lines.append(Series(label, index % COLOURS + 1, points, markers=True))
+        title = TITLES.get(family(name), family(name).capitalize())
+        better = "higher" if family(name) in ("precision", "recall") else "lower"
+        charts.append(
+            Chart(
+                title=f"{title} ({name}): {better} is better",
+                x_label="kimg, thousands of images seen",
+                series=lines,
+                zero_based=True,
+            )
+        )
+    return charts
+
+
+def score_rows(runs: Sequence[RunMaterials]) -> list[ScoreRow]:
+    """Every number, with its interval where one is known."""
+    names = score_names(runs)
+    rows = []
+    for run in runs:
+        for snapshot in run.evaluation.snapshots:
+            scores = {score.metric: score for score in snapshot.scores}
+            cells = []
+            for name in names:
+                score = scores.get(name)
+                if score is None:
+                    cells.append(MISSING)
+                elif score.low < score.high:
+                    cells.append(
+                        f"{number(score.value)} [{number(score.low)}, {number(score.high)}]"
+                    )
+                else:
+                    cells.append(number(score.value))
+            rows.append(
+                ScoreRow(
+                    label=run.label,
+                    kimg=number(snapshot.kimg),
+                    scores=cells,
+                    real=f"{snapshot.real_count:,}",
+                    generated=f"{snapshot.generated_count:,}",
+                    best=snapshot.snapshot == run.evaluation.best_snapshot,
+                )
+            )
+    return rows
+
+
+def glossary(runs: Sequence[RunMaterials]) -> list[tuple[str, str]]:
+    """One sentence a metric that occurs."""
+    entries = []
+    for name in score_names(runs):
+        meaning = MEANINGS.get(family(name))
+        if meaning:
+            entries.append((name, meaning))
+    features = runs[0].evaluation.features.extractor
+    if features != "inception_v3":
+        entries.append(
+            (
+                "Comparable?",
+                f"Only with scores from the same features. These come from {features}, so they are "
+                "not FID or KID, whose features are Inception-v3's.",
+            )
+        )
+    return entries

@@ -1,0 +1,136 @@
+"""The part of the page about photos: the two walls, the verdict table, the files not stored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipelines.report.charts import number
+from pipelines.report.gather import Materials, shown
+from pipelines.report.pictures import Picture, photo
+from pipelines.report.words import MISSING, TIMES, count
+from tagloom.v1 import filter_pb2, scraper_pb2
+
+__all__ = [
+    "CheckHead",
+    "LeftOut",
+    "Photo",
+    "VerdictCell",
+    "VerdictRow",
+    "file_name",
+    "left_out",
+    "verdict_rows",
+    "walls",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """One photo on a wall."""
+
+    name: str
+    picture: Picture | None
+    checks: list[str]
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class CheckHead:
+    """A column of the verdict table: `sharpness`, `≥ 12 px`."""
+
+    name: str
+    rule: str
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictCell:
+    """One score."""
+
+    text: str
+    style: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictRow:
+    """One photo's line."""
+
+    name: str
+    kept: bool
+    cells: list[VerdictCell]
+    size: str
+    tiles: int
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A file that was met and not stored."""
+
+    source: str
+    state: str
+    why: str
+
+
+def walls(materials: Materials) -> tuple[list[Photo], list[Photo]]:
+    """The photos kept and the photos rejected, boxes drawn on them."""
+    kept: list[Photo] = []
+    rejected: list[Photo] = []
+    for verdict in shown(materials.verdicts):
+        jpeg = materials.previews.get(verdict.sha256)
+        picture = photo(jpeg, verdict.source) if jpeg else None
+        name = file_name(verdict.source)
+        if verdict.kept:
+            note = f"{_size(verdict)} px, {count(verdict.tile_count, 'square')}"
+            kept.append(Photo(name, picture, [], note))
+        else:
+            why = [r.detail or r.check for r in verdict.results if not r.passed]
+            rejected.append(Photo(name, picture, list(verdict.failed_checks), " ".join(why)))
+    return kept, rejected
+
+
+def verdict_rows(materials: Materials) -> tuple[list[CheckHead], list[VerdictRow]]:
+    """The verdict table: every photo against every check."""
+    heads: dict[str, CheckHead] = {}
+    for verdict in materials.verdicts:
+        for result in verdict.results:
+            sign = "≥" if result.minimum else "≤"
+            rule = f"{sign} {number(result.threshold)} {result.unit}".strip()
+            heads.setdefault(result.check, CheckHead(result.check, rule))
+    rows = []
+    for verdict in materials.verdicts:
+        results = {result.check: result for result in verdict.results}
+        cells = [_cell(results.get(check)) for check in heads]
+        rows.append(
+            VerdictRow(
+                file_name(verdict.source), verdict.kept, cells, _size(verdict), verdict.tile_count
+            )
+        )
+    return list(heads.values()), rows
+
+
+def left_out(items: Sequence[scraper_pb2.Item]) -> list[LeftOut]:
+    """Every file that is not in the store under its own hash, and why."""
+    states = {2: "duplicate", 3: "skipped", 4: "refused"}
+    return [
+        LeftOut(item.source, states[item.state], item.detail or item.reason or "the same bytes")
+        for item in items
+        if item.state in states
+    ]
+
+
+def file_name(source: str) -> str:
+    """A path's last part; an address as it is."""
+    return source if "://" in source else source.rsplit("/", 1)[-1]
+
+
+def _size(verdict: filter_pb2.Verdict) -> str:
+    if not verdict.width:
+        return MISSING  # damaged: it could not be read that far
+    return f"{verdict.width} {TIMES} {verdict.height}"
+
+
+def _cell(result: filter_pb2.CheckResult | None) -> VerdictCell:
+    if result is None:
+        return VerdictCell(MISSING, "off", "not judged: an earlier check had to pass first")
+    style = "pass" if result.passed else "fail"
+    return VerdictCell(number(result.score), style, result.detail)

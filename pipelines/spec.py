@@ -1,0 +1,262 @@
+"""The experiment file: what `tagloom run` reads, checked before anything starts.
+
+A file says what to collect, how to judge it, how to train and how to score (DESIGN, section 6):
+
+    experiment: cats
+    collect:  {folder: photos}
+    filter:   {resolution: 256, crop: tiles, tile_size: 64, output_size: 32, held_out: 0.25}
+    train:    {config: stylegan3-t, start: [photos-32, scratch], augment: [ada, none], kimg: 8}
+    evaluate: {metrics: [frechet, kernel]}
+
+Lists in `train.start` and `train.augment` span a grid; each of its cells becomes a run. Unknown
+keys are errors: a misspelt one must not silently mean the default.
+"""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from pipelines.spec_errors import parse_document
+from tagloom.artifacts.layout import RESOURCE_ID
+
+__all__ = [
+    "Cell",
+    "CollectSpec",
+    "Credit",
+    "EvaluateSpec",
+    "Experiment",
+    "FilterSpec",
+    "TrainSpec",
+    "load_experiment",
+    "network_name",
+    "parse_experiment",
+]
+
+MAX_EXPERIMENT_ID = 48
+"""characters: resource ids append a hyphen and a hash, and end at 63"""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _as_tuple(value: object) -> object:
+    """One value may be written without brackets."""
+    return value if isinstance(value, (list, tuple)) else (value,)
+
+
+class CollectSpec(_Section):
+    """Where photos come from: exactly one of the three."""
+
+    folder: str | None = None
+    """a folder; a relative path is taken from the experiment file's folder"""
+    hashtag: str | None = None
+    """an Instagram hashtag, without `#`"""
+    profile: str | None = None
+    """an Instagram account"""
+    posts: int = Field(default=1000, ge=1)
+    """posts to take at most (hashtag and profile)"""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> CollectSpec:
+        given = [name for name in ("folder", "hashtag", "profile") if getattr(self, name)]
+        if len(given) != 1:
+            got = " and ".join(given) or "none of them"
+            raise ValueError(f"give exactly one of folder, hashtag and profile (found {got})")
+        if "posts" in self.model_fields_set and self.folder:
+            raise ValueError("posts counts posts of a hashtag or profile; a folder is taken whole")
+        return self
+
+
+class FilterSpec(_Section):
+    """What is judged, and what is written: two sizes."""
+
+    resolution: int = Field(ge=8, le=4096)
+    """px that images are judged for: both sides must reach 80 % of it"""
+    profile: Literal["default"] = "default"
+    """the profile of thresholds to begin with"""
+    thresholds: dict[str, Annotated[float, Field(strict=True)] | Literal[False]] = {}
+    """check: its own bound, or `off` to skip the check"""
+    crop: Literal["center", "tiles"] = "center"
+    tile_size: int = Field(default=0, ge=0, le=4096)
+    """side of a tile in source px; 0: the judged resolution"""
+    output_size: int = Field(default=0, ge=0, le=4096)
+    """side of the training images in px, a power of two; 0: the judged resolution"""
+    held_out: float = Field(default=0.2, ge=0, le=0.5)
+    """share of the squares kept away from training, to score against"""
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    """chooses the held-out squares"""
+
+    @model_validator(mode="after")
+    def _sizes(self) -> FilterSpec:
+        output = self.output_size or self.resolution
+        if output & (output - 1):
+            field = "output_size" if self.output_size else "resolution (without an output_size)"
+            raise ValueError(f"{field} must be a power of two, which {output} is not")
+        if self.tile_size and self.crop != "tiles":
+            raise ValueError("tile_size needs crop: tiles")
+        return self
+
+
+Start = Annotated[str, Field(min_length=1, max_length=200)]
+Augment = Literal["ada", "fixed", "none"]
+
+
+class Cell(_Section):
+    """One point of the grid: one run."""
+
+    start: str
+    """`networks/{id}`, `runs/{id}/snapshots/{kimg}`, or empty for from scratch"""
+    augment: Augment
+
+    @property
+    def label(self) -> str:
+        """For tables and bars: `photos-32, ada`."""
+        return f"{self.start.removeprefix('networks/') or 'scratch'}, {self.augment}"
+
+
+class TrainSpec(_Section):
+    """How to train; what is left out takes the trainer's default (see trainer.proto)."""
+
+    config: Literal["stylegan3-t", "stylegan3-r", "stylegan2"] = "stylegan3-t"
+    start: Annotated[tuple[Start, ...], BeforeValidator(_as_tuple), Field(min_length=1)] = (
+        "scratch",
+    )
+    """networks to start from, or `scratch`; a list spans the grid"""
+    augment: Annotated[tuple[Augment, ...], BeforeValidator(_as_tuple), Field(min_length=1)] = (
+        "ada",
+    )
+    """a list spans the grid"""
+    kimg: float = Field(gt=0, le=1e6)
+    """thousands of images shown to the discriminator"""
+    batch: int | None = Field(default=None, ge=1)
+    r1_gamma: float | None = Field(default=None, ge=0)
+    g_learning_rate: float | None = Field(default=None, ge=0)
+    d_learning_rate: float | None = Field(default=None, ge=0)
+    ada_target: float | None = Field(default=None, gt=0, le=1)
+    ada_kimg: float | None = Field(default=None, gt=0)
+    augment_p: float | None = Field(default=None, ge=0, le=1)
+    ema_kimg: float | None = Field(default=None, gt=0)
+    mirror: bool = False
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    channel_base: int | None = Field(default=None, ge=1)
+    channel_max: int | None = Field(default=None, ge=1)
+    latent_size: int | None = Field(default=None, ge=1)
+    mapping_layers: int | None = Field(default=None, ge=1)
+    snapshot_kimg: float | None = Field(default=None, gt=0)
+    tick_kimg: float | None = Field(default=None, gt=0)
+    samples: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="after")
+    def _distinct(self) -> TrainSpec:
+        for name, values in (("start", self.start), ("augment", self.augment)):
+            if len(set(values)) != len(values):
+                raise ValueError(f"{name} names the same value twice; each cell is one run")
+        return self
+
+    def cells(self) -> list[Cell]:
+        """The grid, `start` varying slowest."""
+        return [
+            Cell(start=network_name(start), augment=augment)
+            for start, augment in itertools.product(self.start, self.augment)
+        ]
+
+
+MetricName = Literal["frechet", "kernel", "fid", "kid", "precision", "recall"]
+
+
+class EvaluateSpec(_Section):
+    """How to score.
+
+    `fid` means `frechet` and `kid` means `kernel` here: which name the report may use depends on
+    the features that the machine has.
+    """
+
+    metrics: Annotated[tuple[MetricName, ...], BeforeValidator(_as_tuple), Field(min_length=1)] = (
+        "frechet",
+        "kernel",
+    )
+    samples: int = Field(default=0, ge=0)
+    """images per snapshot; 0: 50,000, or ten per real image when that is less"""
+    features: str = ""
+    """extractor; empty: the best one that the machine has"""
+
+    @model_validator(mode="after")
+    def _gate_needs_kernel(self) -> EvaluateSpec:
+        if not {"kernel", "kid"} & set(self.metrics):
+            raise ValueError("metrics must hold kernel (or kid): the verdict on a run rests on it")
+        return self
+
+
+class Credit(_Section):
+    """Whom some of the photos come from, for the report."""
+
+    files: str
+    """a file's name, or a pattern such as `*.png`"""
+    by: str = ""
+    license: str = ""
+    source: str = ""
+
+
+class Experiment(_Section):
+    """A whole experiment file."""
+
+    experiment: str = Field(max_length=MAX_EXPERIMENT_ID, pattern=f"^{RESOURCE_ID.pattern}$")
+    """its id: a-z, 0-9 and hyphens"""
+    title: str = ""
+    """the report's headline; empty: the id"""
+    collect: CollectSpec
+    filter: FilterSpec
+    train: TrainSpec
+    evaluate: EvaluateSpec = EvaluateSpec()
+    credits: tuple[Credit, ...] = ()
+
+
+def network_name(start: str) -> str:
+    """The resource name of a start: `photos-32` is `networks/photos-32`, `scratch` is empty."""
+    if start == "scratch":
+        return ""
+    return start if "/" in start else f"networks/{start}"
+
+
+def parse_experiment(text: str, file: str) -> Experiment:
+    """Parses an experiment file's text; `file` names it in errors.
+
+    Raises InvalidArgument (SPEC_INVALID) with the line, the key and what to write instead.
+    """
+    return parse_document(text, file, Experiment)
+
+
+def load_experiment(path: Path) -> Experiment:
+    """Reads an experiment file; a relative `collect.folder` is taken from the file's folder.
+
+    Raises InvalidArgument (SPEC_NOT_READABLE, SPEC_INVALID).
+    """
+    from tagloom.errors import InvalidArgument
+
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise InvalidArgument(
+            f"There is no experiment file {path}; give the path of a YAML file such as "
+            "examples/quickstart.yaml.",
+            reason="SPEC_NOT_READABLE",
+            file=path,
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        detail = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise InvalidArgument(
+            f"The experiment file {path} cannot be read: {detail}.",
+            reason="SPEC_NOT_READABLE",
+            file=path,
+        ) from error
+    spec = parse_experiment(text, str(path))
+    if spec.collect.folder is None:
+        return spec
+    folder = (path.parent / Path(spec.collect.folder).expanduser()).resolve()
+    collect = spec.collect.model_copy(update={"folder": str(folder)})
+    return spec.model_copy(update={"collect": collect})

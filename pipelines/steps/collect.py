@@ -1,0 +1,59 @@
+"""Photos into a collection."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from google.longrunning import operations_pb2
+
+from pipelines.identity import folder_fingerprint, resource_id
+from pipelines.report.words import count
+from pipelines.spec import CollectSpec
+from pipelines.steps.session import step
+from tagloom.v1 import scraper_pb2
+
+__all__ = ["collect_photos", "collect_request"]
+
+
+def collect_photos(experiment: str, collect: dict[str, Any], salt: str) -> scraper_pb2.Collection:
+    """Returns the collection, complete."""
+    request = collect_request(experiment, CollectSpec.model_validate(collect), salt)
+    name = f"collections/{request.collection_id}"
+    with step("collect") as current:
+        scraper = current.clients.scraper
+
+        def create(request_id: str) -> operations_pb2.Operation:
+            request.request_id = request_id
+            return scraper.CreateCollection(request)
+
+        collection = current.make(
+            "CreateCollection",
+            name,
+            lambda: scraper.GetCollection(scraper_pb2.GetCollectionRequest(name=name)),
+            create,
+            scraper_pb2.Collection,
+        )
+        current.sentence = (
+            f"{count(collection.stored_count, 'photo')} of {count(collection.item_count, 'file')}"
+        )
+    return collection
+
+
+def collect_request(
+    experiment: str, collect: CollectSpec, salt: str
+) -> scraper_pb2.CreateCollectionRequest:
+    """The call, without its request id. A folder's listing is part of the collection's id."""
+    inputs = {"collect": collect.model_dump(mode="json"), "salt": salt}
+    if collect.folder is not None:
+        inputs["listing"] = folder_fingerprint(Path(collect.folder))
+    request = scraper_pb2.CreateCollectionRequest(collection_id=resource_id(experiment, inputs))
+    if collect.folder is not None:
+        request.folder.path = collect.folder
+    elif collect.hashtag is not None:
+        request.hashtag.hashtag = collect.hashtag
+        request.hashtag.max_posts = collect.posts
+    elif collect.profile is not None:
+        request.profile.profile = collect.profile
+        request.profile.max_posts = collect.posts
+    return request

@@ -1,0 +1,64 @@
+"""A collection judged, cropped and split into a dataset."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from google.longrunning import operations_pb2
+
+from pipelines.identity import resource_id
+from pipelines.report.words import count
+from pipelines.spec import FilterSpec
+from pipelines.steps.session import step
+from tagloom.v1 import filter_pb2
+
+__all__ = ["filter_photos", "filter_request"]
+
+
+def filter_photos(experiment: str, collection: str, filter: dict[str, Any]) -> filter_pb2.Dataset:
+    """Returns the dataset, complete."""
+    request = filter_request(experiment, collection, FilterSpec.model_validate(filter))
+    name = f"datasets/{request.dataset_id}"
+    with step("filter") as current:
+        client = current.clients.filter
+
+        def create(request_id: str) -> operations_pb2.Operation:
+            request.request_id = request_id
+            return client.CreateDataset(request)
+
+        dataset = current.make(
+            "CreateDataset",
+            name,
+            lambda: client.GetDataset(filter_pb2.GetDatasetRequest(name=name)),
+            create,
+            filter_pb2.Dataset,
+        )
+        current.sentence = (
+            f"{dataset.kept_count:,} of {count(dataset.judged_count, 'photo')} kept, "
+            f"{count(dataset.train_count, 'square')} to train on, "
+            f"{dataset.held_out_count:,} held out"
+        )
+    return dataset
+
+
+def filter_request(
+    experiment: str, collection: str, spec: FilterSpec
+) -> filter_pb2.CreateDatasetRequest:
+    """The call, without its request id."""
+    inputs = {"collection": collection, "filter": spec.model_dump(mode="json")}
+    modes = {"center": filter_pb2.Crop.MODE_CENTER, "tiles": filter_pb2.Crop.MODE_TILES}
+    request = filter_pb2.CreateDatasetRequest(
+        dataset_id=resource_id(experiment, inputs),
+        collection=collection,
+        resolution=spec.resolution,
+        crop=filter_pb2.Crop(
+            mode=modes[spec.crop], tile_size=spec.tile_size, output_size=spec.output_size
+        ),
+        held_out_ratio=spec.held_out,
+        seed=spec.seed,
+    )
+    for check, bound in spec.thresholds.items():
+        request.thresholds.add(
+            check=check, enabled=bound is not False, value=0.0 if bound is False else bound
+        )
+    return request
