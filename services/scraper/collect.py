@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from services.scraper import folder
+from services.scraper.instagram import journal
+from services.scraper.instagram.collect import collect_instagram
+from services.scraper.instagram.feed import describe
+from services.scraper.instagram.settings import InstagramSettings
 from services.scraper.ledger import Ledger
 from services.scraper.signatures import PHOTO_FORMATS
+from services.scraper.traffic import TrafficLog
 from tagloom.artifacts import layout
-from tagloom.artifacts.collection import Collection, FolderSource, Source
+from tagloom.artifacts.collection import (
+    Collection,
+    FolderSource,
+    HashtagSource,
+    ProfileSource,
+    Source,
+)
 from tagloom.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from tagloom.progress import Report, silent
 from tagloom.store.interface import Store
@@ -26,6 +38,8 @@ class CollectRequest:
     source: Source
     folder_roots: tuple[Path, ...] | None = None
     """a folder must lie in one of these; None: it may lie anywhere"""
+    traffic_log: Path | None = None
+    """a file to note requests in, for metrics; None: nowhere"""
 
 
 def collect(store: Store, request: CollectRequest, report: Report = silent) -> Collection:
@@ -33,6 +47,8 @@ def collect(store: Store, request: CollectRequest, report: Report = silent) -> C
 
     Images are written as they come, under their hash; run again after a kill at any point, it ends
     with the same collection. One that exists and came from the same source is returned as it is.
+    Instagram is reached as `InstagramSettings.from_environment` says, so that no secret travels
+    with the request.
 
     Raises InvalidArgument (INVALID_ID, FOLDER_INVALID, NOT_A_FOLDER, FOLDER_IS_STORE), NotFound
     (FOLDER_NOT_FOUND), PermissionDenied (FOLDER_NOT_ALLOWED, FOLDER_UNREADABLE), AlreadyExists
@@ -43,8 +59,11 @@ def collect(store: Store, request: CollectRequest, report: Report = silent) -> C
     done = _existing(store, request)
     if done is not None:
         return done
-    ledger = _collect_folder(store, request.source, request.folder_roots, report)
-    return ledger.commit(collection_id, request.source)
+    source = request.source
+    if isinstance(source, FolderSource):
+        ledger = _collect_folder(store, source, request.folder_roots, report)
+        return ledger.commit(collection_id, source)
+    return _collect_instagram(store, collection_id, source, request.traffic_log, report)
 
 
 def _existing(store: Store, request: CollectRequest) -> Collection | None:
@@ -60,7 +79,27 @@ def _existing(store: Store, request: CollectRequest) -> Collection | None:
             reason="RESOURCE_EXISTS",
             resource=name,
         )
+    journal.remove(store, request.collection_id)  # killed between the last two writes
     return found
+
+
+def _collect_instagram(
+    store: Store,
+    collection_id: str,
+    source: HashtagSource | ProfileSource,
+    traffic_log: Path | None,
+    report: Report,
+) -> Collection:
+    settings = InstagramSettings.from_environment()
+    begun = journal.Journal(store, collection_id, source)
+    with contextlib.closing(TrafficLog(traffic_log)) as traffic:
+        ledger = collect_instagram(store, begun, source, settings, traffic, report)
+    if not ledger.counts["stored"]:
+        journal.remove(store, collection_id)  # another try starts afresh
+        raise _no_photos(f"The {describe(source)}", ledger, "choose another one")
+    collection = ledger.commit(collection_id, source)
+    journal.remove(store, collection_id)
+    return collection
 
 
 def _collect_folder(
@@ -89,17 +128,18 @@ def _collect_folder(
         ledger.add(folder.read(entry), source=entry.source)
     report("collect", len(found), len(found))
     if not ledger.counts["stored"]:
-        raise _no_photos(f"The folder {source.path}", ledger)
+        advice = f"put {', '.join(PHOTO_FORMATS)} files there"
+        raise _no_photos(f"The folder {source.path}", ledger, advice)
     return ledger
 
 
-def _no_photos(where: str, ledger: Ledger) -> FailedPrecondition:
+def _no_photos(where: str, ledger: Ledger, advice: str) -> FailedPrecondition:
     counts = ledger.counts
     reasons = sorted({item.reason for item in ledger.items})
+    why = f" ({', '.join(reasons)})" if reasons else ""
     return FailedPrecondition(
         f"{where} holds no photo that can be taken: of {len(ledger.items)} items "
-        f"{counts['refused']} were refused and {counts['skipped']} skipped "
-        f"({', '.join(reasons)}); put {', '.join(PHOTO_FORMATS)} files there.",
+        f"{counts['refused']} were refused and {counts['skipped']} skipped{why}; {advice}.",
         reason="NO_PHOTOS",
         items=len(ledger.items),
         refused=counts["refused"],

@@ -1,0 +1,1 @@
+"""Instagram as a source: hashtags and profiles, through Instaloader."""
