@@ -115,3 +115,26 @@ def count(store: Store, name: str, units: int, seconds: float, *, report: Report
         store.put(manifest, str(os.getpid()).encode(), if_none_match=True)
     report("count", units, units, "counted")
     return total
+
+
+class EchoClient:
+    """Plain gRPC calls to the service, errors as gRPC raises them."""
+
+    def __init__(self, channel: grpc.Channel) -> None:
+        text = (StringValue.SerializeToString, StringValue.FromString)
+        self.echo = channel.unary_unary(f"/{SERVICE}/Echo", *text)
+        self.repeat = channel.unary_stream(f"/{SERVICE}/Repeat", *text)
+        self.join = channel.stream_unary(f"/{SERVICE}/Join", *text)
+        self._count = channel.unary_unary(
+            f"/{SERVICE}/Count", Struct.SerializeToString, operations_pb2.Operation.FromString
+        )
+
+    def count(
+        self, name: str, units: int = 3, seconds: float = 0.0, request_id: str = ""
+    ) -> operations_pb2.Operation:
+        request = Struct()
+        request.update(
+            {"name": name, "units": units, "seconds": seconds, "request_id": request_id}
+        )
+        operation: operations_pb2.Operation = self._count(request, timeout=20)
+        return operation

@@ -1,0 +1,86 @@
+"""Functions for worker processes to call; they must be importable there."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tagloom.errors import ResourceExhausted
+from tagloom.progress import Report
+from tagloom.store.interface import ObjectNotFound
+
+
+def add(a: int, b: int) -> int:
+    return a + b
+
+
+def environment(name: str) -> str | None:
+    return os.environ.get(name)
+
+
+def big(count: int) -> bytes:
+    return b"x" * count
+
+
+def refuse() -> None:
+    raise ResourceExhausted("The disk is full; free some.", reason="STORE_FULL", key="a")
+
+
+def not_there() -> None:
+    raise ObjectNotFound("No such object.", reason="OBJECT_NOT_FOUND")
+
+
+def crash() -> None:
+    raise ZeroDivisionError("a secret of the inside")
+
+
+def unpicklable() -> object:
+    return lambda: None
+
+
+def kill_itself(number: int) -> None:
+    os.kill(os.getpid(), number)
+    time.sleep(60)
+
+
+def leave() -> None:
+    sys.exit(3)
+
+
+def steps(count: int, seconds: float, *, report: Report) -> int:
+    for step in range(count):
+        report("step", step, count, f"step {step}")
+        time.sleep(seconds)
+    return count
+
+
+def steps_and_tidy(path: str, *, report: Report) -> None:
+    try:
+        while True:
+            report("step", 0, 0)
+            time.sleep(0.01)
+    finally:
+        Path(path).write_text("tidied")
+
+
+def deaf(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+def with_child(path: str) -> None:
+    """Start a program, leave its number in a file, and never end."""
+    child = subprocess.Popen(["sleep", "600"])
+    Path(path).write_text(str(child.pid))
+    time.sleep(600)
+
+
+def gentle_child() -> int:
+    """How a program started by a call takes SIGTERM: the exit status."""
+    with subprocess.Popen(["sleep", "600"]) as child:
+        time.sleep(0.1)
+        child.send_signal(signal.SIGTERM)
+        return child.wait(10)
