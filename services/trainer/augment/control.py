@@ -19,23 +19,10 @@ class AugmentControl:
     kimg: float
     interval: int = 4
     """steps between two judgements"""
-
     p: float = 0.0
-    sign_sum: float = 0.0
-    """sum of the signs of the real scores since the last judgement"""
-    sign_count: int = 0
 
-    def observe(self, sign_sum: float, count: int) -> None:
-        """Adds the signs of `count` real scores."""
-        self.sign_sum += sign_sum
-        self.sign_count += count
-
-    def after_step(self, steps: int, batch: int) -> float:
-        """To be called after each step, the `steps`-th; returns p, changed at every judgement."""
-        if steps % self.interval == 0 and self.sign_count > 0:
-            difference = self.sign_sum / self.sign_count - self.target
-            direction = (difference > 0) - (difference < 0)
-            change = direction * batch * self.interval / (self.kimg * 1000)
-            self.p = min(max(self.p + change, 0.0), 1.0)
-            self.sign_sum, self.sign_count = 0.0, 0
+    def judge(self, mean_sign: float, images: int) -> float:
+        """The new p, from the mean sign of the real scores over the last `images` images."""
+        direction = (mean_sign > self.target) - (mean_sign < self.target)
+        self.p = min(max(self.p + direction * images / (self.kimg * 1000), 0.0), 1.0)
         return self.p

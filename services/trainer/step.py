@@ -1,0 +1,224 @@
+"""One step of training: every phase that is due, on one batch.
+
+Order and arithmetic are the official ones: G main, G regularisation, D main, D regularisation,
+each with an update of its own; then the moving average of G; then ADA's judgement.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from services.trainer.augment.control import AugmentControl
+from services.trainer.draws import PhaseName, StepDraws
+from services.trainer.losses import Losses
+from tagloom.errors import FailedPrecondition
+
+__all__ = ["Phase", "Statistics", "StepSettings", "TrainingStep"]
+
+ADAM_BETAS = (0.0, 0.99)
+ADAM_EPS = 1e-8
+_BAD_STEPS_ALLOWED = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepSettings:
+    """Sizes, speeds and intervals of a step."""
+
+    batch: int
+    """images per step"""
+    g_learning_rate: float
+    d_learning_rate: float
+    g_regularisation_interval: int | None
+    """steps between two path length phases; None: there are none"""
+    d_regularisation_interval: int = 16
+    """steps between two R1 phases"""
+    ema_kimg: float
+    """half-life of G_ema in thousands of images"""
+    ema_rampup: float | None
+    """the half-life is at most this share of the images seen; None: no limit"""
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """A loss, the network that it trains, and how often."""
+
+    name: PhaseName
+    network: nn.Module
+    optimizer: torch.optim.Adam
+    interval: int
+
+
+class Statistics:
+    """Means of what was measured since the last `take`, kept on the device."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._sums: defaultdict[str, Tensor] = defaultdict(lambda: torch.zeros(2, device=device))
+
+    def add(self, name: str, values: Tensor) -> None:
+        """Adds every element of `values`."""
+        sums = self._sums[name]
+        sums[0] += values.sum()
+        sums[1] += values.numel()
+
+    def take(self) -> dict[str, float]:
+        """The means by name, and starts over."""
+        means = {}
+        for name, sums in self._sums.items():
+            total, count = sums.tolist()
+            means[name] = total / count
+        self._sums.clear()
+        return means
+
+
+class TrainingStep:
+    """Networks, optimisers and moving averages, and how a step moves them."""
+
+    def __init__(
+        self,
+        losses: Losses,
+        G_ema: nn.Module,
+        settings: StepSettings,
+        control: AugmentControl | None = None,
+    ) -> None:
+        self.losses, self.G_ema, self.settings, self.control = losses, G_ema, settings, control
+        self.G, self.D = losses.G, losses.D
+        self.steps = 0
+        self.images_seen = 0
+        self.bad_updates = 0
+        """updates left out since the last good one, because a gradient was not finite"""
+        self.device = next(self.G.parameters()).device
+        self.statistics = Statistics(self.device)
+        self.signs = torch.zeros(2, device=self.device)
+        """sum and number of the signs of the real scores since ADA's last judgement"""
+        self.optimizers = {
+            "G": _adam(self.G, settings.g_learning_rate, settings.g_regularisation_interval),
+            "D": _adam(self.D, settings.d_learning_rate, settings.d_regularisation_interval),
+        }
+        self.phases = self._phases()
+        self.G.train().requires_grad_(False)
+        self.D.train().requires_grad_(False)
+        self.G_ema.eval().requires_grad_(False)
+        self._averaged = _pairs(G_ema.parameters(), self.G.parameters())
+        self._copied = _pairs(G_ema.buffers(), self.G.buffers())
+
+    def _phases(self) -> list[Phase]:
+        phases = [Phase("Gmain", self.G, self.optimizers["G"], 1)]
+        if self.settings.g_regularisation_interval is not None:
+            interval = self.settings.g_regularisation_interval
+            phases.append(Phase("Greg", self.G, self.optimizers["G"], interval))
+        phases.append(Phase("Dmain", self.D, self.optimizers["D"], 1))
+        interval = self.settings.d_regularisation_interval
+        phases.append(Phase("Dreg", self.D, self.optimizers["D"], interval))
+        return phases
+
+    def run(self, real_NCHW: Tensor, real_c: Tensor | None, draws: StepDraws) -> None:
+        """One step on a batch of real images in [-1, 1].
+
+        Raises FailedPrecondition (TRAINING_DIVERGED) after ten updates in a row without a finite
+        gradient; none of them has changed a weight.
+        """
+        for phase in self.phases:
+            if self.steps % phase.interval == 0:
+                self._run_phase(phase, real_NCHW, real_c, draws)
+        self._average()
+        self.steps += 1
+        self.images_seen += self.settings.batch
+        self._adapt()
+
+    def _run_phase(
+        self, phase: Phase, real: Tensor, real_c: Tensor | None, draws: StepDraws
+    ) -> None:
+        phase.optimizer.zero_grad(set_to_none=True)
+        phase.network.requires_grad_(True)
+        measured = self.losses.accumulate(
+            phase.name,
+            real,
+            real_c,
+            draws,
+            gain=phase.interval,
+            images_seen=self.images_seen,
+        )
+        phase.network.requires_grad_(False)
+
+        gradients = [p.grad for p in phase.network.parameters() if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        if bool(torch.isfinite(norm)):
+            phase.optimizer.step()
+            self.bad_updates = 0
+            if phase.name in ("Gmain", "Dmain"):
+                self.statistics.add(f"{phase.name[0].lower()}_gradient_norm", norm)
+        else:
+            self._leave_out(phase)
+        for name, values in measured.items():
+            self.statistics.add(name, values)
+        if "real_scores" in measured:
+            signs = measured["real_scores"].sign()
+            self.statistics.add("real_signs", signs)
+            self.signs[0] += signs.sum()
+            self.signs[1] += signs.numel()
+
+    def _leave_out(self, phase: Phase) -> None:
+        self.bad_updates += 1
+        self.statistics.add("bad_updates", torch.ones([], device=self.device))
+        if self.bad_updates >= _BAD_STEPS_ALLOWED:
+            raise FailedPrecondition(
+                f"The training diverged: {self.bad_updates} gradients in a row were not finite "
+                f"(phase {phase.name}, step {self.steps}). Continue from an earlier snapshot with "
+                "a larger r1_gamma or smaller learning rates.",
+                reason="TRAINING_DIVERGED",
+                step=self.steps,
+            )
+
+    @property
+    def ema_beta(self) -> float:
+        """The share of G_ema that this step keeps."""
+        images = self.settings.ema_kimg * 1000
+        if self.settings.ema_rampup is not None:
+            images = min(images, self.images_seen * self.settings.ema_rampup)
+        return math.pow(0.5, self.settings.batch / max(images, 1e-8))
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        averages, parameters = self._averaged
+        torch._foreach_lerp_(averages, parameters, 1 - self.ema_beta)
+        copies, buffers = self._copied
+        torch._foreach_copy_(copies, buffers)
+
+    def _adapt(self) -> None:
+        if self.control is None or self.steps % self.control.interval:
+            return
+        total, count = self.signs.tolist()
+        self.signs.zero_()
+        p = self.control.judge(total / count, self.settings.batch * self.control.interval)
+        assert self.losses.augment is not None
+        self.losses.augment.p.fill_(p)
+
+
+def _pairs(
+    targets: Iterable[Tensor], sources: Iterable[Tensor]
+) -> tuple[list[Tensor], list[Tensor]]:
+    return list(targets), list(sources)
+
+
+def _adam(network: nn.Module, learning_rate: float, interval: int | None) -> torch.optim.Adam:
+    """Adam, corrected for a regularisation that costs one more update every `interval` steps.
+
+    StyleGAN2 (arXiv 1912.04958), appendix B: with c = k / (k + 1) the learning rate is c times,
+    the betas are to the power of c.
+    """
+    ratio = 1.0 if interval is None else interval / (interval + 1)
+    first, second = (beta**ratio for beta in ADAM_BETAS)
+    return torch.optim.Adam(
+        network.parameters(),
+        lr=learning_rate * ratio,
+        betas=(first, second),
+        eps=ADAM_EPS,
+        fused=True,
+    )
