@@ -59,7 +59,7 @@ class _Spec:
 
     @classmethod
     def from_json(cls, values: Mapping[str, object]) -> Self:
-        """The inverse of `to_json`. Raises InvalidArgument for unknown, missing or mistyped keys."""
+        """The inverse of `to_json`. Raises InvalidArgument for unknown, missing or wrong keys."""
         known = {field.name: field for field in dataclasses.fields(cls)}
         unknown = sorted(values.keys() - known.keys())
         missing = sorted(

@@ -36,8 +36,8 @@ class SynthesisInput(nn.Module):
         super().__init__()
         self.plan = plan
         channels = plan.channels
-        # Frequencies are uniform on a disc of radius `bandwidth`: a normal direction and radius
-        # r**2 / (...) chosen so that the area is filled evenly.
+        # Uniform on a disc: for a normal vector of length r, exp(-r**2 / 4) is the square root of
+        # a uniform number.
         freqs = torch.randn([channels, 2])
         radii = freqs.square().sum(dim=1, keepdim=True).sqrt()
         freqs = freqs / (radii * radii.square().exp().pow(0.25))

@@ -8,12 +8,16 @@ through `filtered_lrelu_torch`, which can be differentiated any number of times.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tagloom.networks.ops.upfirdn2d import upfirdn2d
+from tagloom.errors import InvalidArgument
+from tagloom.networks.ops.filtered_lrelu_numba import filtered_lrelu_numba, is_supported
+from tagloom.networks.ops.upfirdn2d import parse_padding, upfirdn2d
 
 __all__ = ["filtered_lrelu", "filtered_lrelu_torch"]
 
@@ -41,6 +45,21 @@ def filtered_lrelu(
     clamp: of the activation, at the high sampling rate.
     Returns [N, C, (H * up + y0 + y1 - (fu taps - 1) - (fd taps - 1) + down - 1) // down, ...].
     """
+    pads = parse_padding(padding)
+    if _kernels_enabled() and is_supported(x, fu, fd, up=up, down=down):
+        return filtered_lrelu_numba(
+            x,
+            fu,
+            fd,
+            b,
+            up=up,
+            down=down,
+            padding=pads,
+            gain=gain,
+            slope=slope,
+            clamp=clamp,
+            flip_filter=flip_filter,
+        )
     return filtered_lrelu_torch(
         x,
         fu,
@@ -48,12 +67,24 @@ def filtered_lrelu(
         b,
         up=up,
         down=down,
-        padding=padding,
+        padding=pads,
         gain=gain,
         slope=slope,
         clamp=clamp,
         flip_filter=flip_filter,
     )
+
+
+def _kernels_enabled() -> bool:
+    """TAGLOOM_KERNELS=torch switches compiled kernels off."""
+    choice = os.environ.get("TAGLOOM_KERNELS", "auto")
+    if choice not in ("auto", "torch"):
+        raise InvalidArgument(
+            f"TAGLOOM_KERNELS is {choice!r}; set it to auto or torch, or leave it out.",
+            reason="KERNELS_UNKNOWN",
+            kernels=choice,
+        )
+    return choice == "auto" and not torch.compiler.is_compiling()
 
 
 def filtered_lrelu_torch(

@@ -55,7 +55,8 @@ def setup_filter(
     if flip_filter:
         kernel = kernel.flip(tuple(range(kernel.ndim)))
     scale = float(gain) ** (kernel.ndim / 2)
-    return (kernel * scale).to(device)
+    result: Tensor = (kernel * scale).to(device)
+    return result
 
 
 def parse_scaling(scaling: int | Sequence[int]) -> tuple[int, int]:
