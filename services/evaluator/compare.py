@@ -3,30 +3,17 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from pathlib import Path
 
 from services.evaluator.images import FolderImages
 from services.evaluator.measure import complete_metrics, measure
+from services.evaluator.requests import ComparisonRequest, check_comparison
 from services.evaluator.statistics import extract, real_statistics
-from tagloom.artifacts.evaluation import Metric, SnapshotScore
+from tagloom.artifacts.evaluation import SnapshotScore
 from tagloom.features import open_extractor
 from tagloom.progress import Report, silent
 from tagloom.store.interface import Store
 
-__all__ = ["ComparisonRequest", "compare_folders"]
-
-
-@dataclass(frozen=True, slots=True)
-class ComparisonRequest:
-    """Two folders on this machine."""
-
-    real_path: str
-    generated_path: str
-    metrics: tuple[Metric, ...] = ()
-    """none: Frechet and kernel distance; the kernel distance is always measured"""
-    features: str = ""
-    """name of the extractor; empty: the best one that the machine has"""
+__all__ = ["compare_folders"]
 
 
 def compare_folders(
@@ -36,11 +23,11 @@ def compare_folders(
 
     The real folder's statistics are kept in the store by content; nothing else is written.
 
-    Raises what `FolderImages`, `open_extractor` and `measure` raise.
+    Raises what `check_comparison`, `FolderImages`, `open_extractor` and `measure` raise.
     """
     begin = time.perf_counter()
-    real_images = FolderImages(Path(request.real_path).expanduser())
-    generated_images = FolderImages(Path(request.generated_path).expanduser())
+    real_folder, generated_folder = check_comparison(request)
+    real_images, generated_images = FolderImages(real_folder), FolderImages(generated_folder)
     extractor = open_extractor(request.features)
     real = real_statistics(store, real_images, extractor, report)
     generated_ND = extract(generated_images, extractor, report, phase="generated features")

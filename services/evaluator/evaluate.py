@@ -21,59 +21,28 @@ from services.evaluator.gate import best_by, judge, score_named
 from services.evaluator.generate import SEED_SCHEME, generated_images, load_generator
 from services.evaluator.images import ImageSet, ZipImages
 from services.evaluator.measure import MEASURE_VERSION, complete_metrics, describe, measure
+from services.evaluator.requests import (
+    MIN_IMAGES,
+    Candidate,
+    EvaluationRequest,
+    check_evaluation,
+    generators_of,
+)
 from services.evaluator.statistics import real_statistics
 from tagloom.artifacts import layout
 from tagloom.artifacts.base import now
 from tagloom.artifacts.dataset import Dataset
 from tagloom.artifacts.evaluation import Evaluation, Metric, SnapshotScore
 from tagloom.artifacts.run import Run
-from tagloom.errors import AlreadyExists, FailedPrecondition, InvalidArgument
+from tagloom.errors import AlreadyExists, FailedPrecondition
 from tagloom.features import FeatureExtractor, open_extractor
-from tagloom.networks.catalog import CatalogEntry, open_network
 from tagloom.progress import Report, silent
 from tagloom.store.interface import ObjectNotFound, Store
 
-__all__ = ["EvaluationRequest", "check_evaluation", "evaluate_run"]
+__all__ = ["evaluate_run"]
 
-_MIN_IMAGES: Final = 4  # on either side: precision and recall look at 3 neighbours
-_MAX_SAMPLES: Final = 1_000_000
 _DEFAULT_SAMPLES: Final = 50_000  # the field's FID-50k
 _SAMPLES_PER_REAL: Final = 10
-
-
-@dataclass(frozen=True, slots=True)
-class EvaluationRequest:
-    """What to score, and how."""
-
-    evaluation_id: str
-    run: str
-    """`runs/{id}`"""
-    metrics: tuple[Metric, ...] = ()
-    """none: Frechet and kernel distance; the kernel distance is always measured"""
-    samples: int = 0
-    """images to generate per snapshot; 0: 50,000, or ten per real image where that is less"""
-    features: str = ""
-    """name of the extractor; empty: the best one that the machine has"""
-
-
-def check_evaluation(store: Store, request: EvaluationRequest) -> Run:
-    """The run to score, once the request is known to make sense; reads manifests only.
-
-    Raises InvalidArgument (INVALID_ID, INVALID_NAME, SAMPLES_INVALID), NotFound
-    (RESOURCE_NOT_FOUND), FailedPrecondition (RUN_HAS_NO_SNAPSHOT).
-    """
-    layout.check_id(request.evaluation_id, "evaluation_id")
-    (run_id,) = layout.parse_name(request.run, "runs/{}")
-    if request.samples != 0 and not _MIN_IMAGES <= request.samples <= _MAX_SAMPLES:
-        raise InvalidArgument(
-            f"{request.samples} samples cannot be generated: ask for {_MIN_IMAGES} to "
-            f"{_MAX_SAMPLES:,}, or 0 for the default.",
-            reason="SAMPLES_INVALID",
-            samples=request.samples,
-        )
-    run = Run.load(store, layout.run_document(run_id), request.run)
-    _candidates(store, run)
-    return run
 
 
 def evaluate_run(store: Store, request: EvaluationRequest, report: Report = silent) -> Evaluation:
@@ -87,7 +56,7 @@ def evaluate_run(store: Store, request: EvaluationRequest, report: Report = sile
     TOO_FEW_IMAGES, ...), and what `check_evaluation` and `load_extractor` raise.
     """
     run = check_evaluation(store, request)
-    candidates = _candidates(store, run)
+    candidates = generators_of(store, run)
     dataset, images = _real_images(store, run)
     extractor = open_extractor(request.features)
     metrics = complete_metrics(request.metrics)
@@ -131,18 +100,9 @@ class _Against:
     statistics: FeatureStatistics
 
 
-@dataclass(frozen=True, slots=True)
-class _Candidate:
-    """A generator to score."""
-
-    entry: CatalogEntry
-    kimg: float
-    """of the run, not of what the run started from"""
-
-
 def _score(
     store: Store,
-    candidate: _Candidate,
+    candidate: Candidate,
     against: _Against,
     samples: int,
     metrics: tuple[Metric, ...],
@@ -187,31 +147,6 @@ def _score(
     return score
 
 
-def _candidates(store: Store, run: Run) -> list[_Candidate]:
-    """The run's start and its snapshots by kimg.
-
-    A run from scratch has a start only if it kept a snapshot of its initial weights.
-    """
-    suffix = "/manifest.json"
-    names = sorted(
-        info.key.removesuffix(suffix)
-        for info in store.iterate(f"runs/{run.id}/snapshots/")
-        if info.key.endswith(suffix)
-    )
-    if not names:
-        raise FailedPrecondition(
-            f"runs/{run.id} has no snapshot yet: wait until it has trained for "
-            f"{run.options.snapshot_kimg:g} kimg.",
-            reason="RUN_HAS_NO_SNAPSHOT",
-            resource=f"runs/{run.id}",
-        )
-    entries = [open_network(store, name) for name in names]
-    candidates = [_Candidate(entry, entry.network.kimg) for entry in entries]
-    if run.start and candidates[0].kimg > 0:
-        candidates.insert(0, _Candidate(open_network(store, run.start), 0.0))
-    return candidates
-
-
 def _real_images(store: Store, run: Run) -> tuple[Dataset, ImageSet]:
     """The run's dataset, and its held-out images (its training images if it holds out none)."""
     (dataset_id,) = layout.parse_name(run.dataset, "datasets/{}")
@@ -230,13 +165,13 @@ def _real_images(store: Store, run: Run) -> tuple[Dataset, ImageSet]:
         key, digest = layout.dataset_images(dataset_id), dataset.content_sha256
         what = f"the training images of {run.dataset} (none are held out)"
     images = ZipImages(store, key, digest, what)
-    if len(images) < _MIN_IMAGES:
+    if len(images) < MIN_IMAGES:
         raise FailedPrecondition(
-            f"There are {len(images)} images in {what}, and scores need at least {_MIN_IMAGES}, "
+            f"There are {len(images)} images in {what}, and scores need at least {MIN_IMAGES}, "
             "better hundreds: make the dataset with a larger held-out share or more photos.",
             reason="TOO_FEW_IMAGES",
             count=len(images),
-            needed=_MIN_IMAGES,
+            needed=MIN_IMAGES,
         )
     return dataset, images
 

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 
-from tagloom.errors import DataLoss, FailedPrecondition, InvalidArgument, NotFound, PermissionDenied
+from tagloom.errors import DataLoss, FailedPrecondition, InvalidArgument, PermissionDenied
 from tagloom.store.interface import Store
 
 __all__ = ["MAX_PIXELS", "FolderImages", "ImageSet", "ZipImages"]
@@ -122,19 +122,12 @@ class FolderImages(ImageSet):
     """The PNG, JPEG, WebP and BMP files below a folder, in the order of their paths."""
 
     def __init__(self, folder: Path) -> None:
-        """List the folder; other files are passed over.
+        """List the folder, which exists; other files are passed over.
 
-        Raises NotFound (FOLDER_NOT_FOUND), PermissionDenied (LINK_LEAVES_FOLDER) for a link to
-        something outside, FailedPrecondition (NO_IMAGES) when no image is there.
+        Raises PermissionDenied (LINK_LEAVES_FOLDER) for a link to something outside,
+        FailedPrecondition (NO_IMAGES) when no image is there.
         """
         self.description = str(folder)
-        if not folder.is_dir():
-            raise NotFound(
-                f"There is no folder {folder}: give the path of a folder of images on the "
-                "machine that the evaluator runs on.",
-                reason="FOLDER_NOT_FOUND",
-                path=folder,
-            )
         root = folder.resolve()
         self._paths = sorted(
             path for path in root.rglob("*") if path.suffix.lower() in _SUFFIXES and path.is_file()
