@@ -1,0 +1,45 @@
+"""Is the photo in colour?
+
+Score: 99th percentile over pixels of max(R, G, B) - min(R, G, B), 0..255, unit `levels`, on a
+reduced copy so that sensor noise and chroma subsampling average out. A percentile and not the
+mean: a few coloured galaxies on a black sky are colour, the chroma noise of a grey JPEG is not.
+
+Known failures: a toned (sepia, cyanotype) photo counts as colour; a grey photo with one coloured
+logo that covers more than 1 % passes, one that covers less does not.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from services.filter.checks.base import Check, Score
+from services.filter.decode import Photo
+
+__all__ = ["CHECK"]
+
+_LONG_SIDE = 480
+_QUANTILE = 0.99
+
+
+def score(photo: Photo) -> Score:
+    """99th percentile of the spread between the channels, in 8-bit levels."""
+    rgb = photo.fit(_LONG_SIDE)
+    spread = rgb.max(axis=2) - rgb.min(axis=2)
+    reached = np.cumsum(np.bincount(spread.ravel(), minlength=256))
+    return Score(float(np.searchsorted(reached, _QUANTILE * spread.size)))
+
+
+CHECK = Check(
+    name="grayscale",
+    version="1",
+    unit="levels",
+    minimum=True,
+    threshold=16.0,
+    low=0.0,
+    high=255.0,
+    score=score,
+    explain=lambda value, threshold: (
+        f"The photo is grey: its most coloured pixels spread over {value:.0f} levels, "
+        f"below {threshold:.0f}."
+    ),
+)

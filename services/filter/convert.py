@@ -1,0 +1,139 @@
+"""Between messages of `tagloom.v1` and the filter's own types."""
+
+from __future__ import annotations
+
+from services.filter.build import BuildRequest
+from tagloom.artifacts import layout
+from tagloom.artifacts.dataset import Box, CheckResult, Crop, Dataset, Threshold, Verdict
+from tagloom.errors import InvalidArgument
+from tagloom.v1 import filter_pb2
+
+__all__ = ["build_request", "dataset_id", "dataset_message", "page", "verdict_message"]
+
+_DEFAULT_PAGE = 100
+_LARGEST_PAGE = 1000
+
+
+def build_request(request: filter_pb2.CreateDatasetRequest) -> BuildRequest:
+    """What is asked for, checked. Raises InvalidArgument."""
+    (collection_id,) = layout.parse_name(request.collection, "collections/{}")
+    return BuildRequest(
+        dataset=request.dataset_id,
+        collection=collection_id,
+        resolution=request.resolution,
+        crop=_crop(request.crop),
+        thresholds=tuple(
+            Threshold(check=threshold.check, enabled=threshold.enabled, value=threshold.value)
+            for threshold in request.thresholds
+        ),
+        held_out_ratio=request.held_out_ratio,
+        seed=request.seed,
+    ).checked()
+
+
+def dataset_id(name: str) -> str:
+    """The id in `datasets/{id}`. Raises InvalidArgument (INVALID_NAME)."""
+    (value,) = layout.parse_name(name, "datasets/{}")
+    return value
+
+
+def page(page_size: int) -> int:
+    """How many to return. Raises InvalidArgument (PAGE_SIZE_NEGATIVE)."""
+    if page_size < 0:
+        raise InvalidArgument(
+            f"A page size of {page_size} is negative; give 0 for the default of {_DEFAULT_PAGE}.",
+            reason="PAGE_SIZE_NEGATIVE",
+            field="page_size",
+        )
+    return min(page_size or _DEFAULT_PAGE, _LARGEST_PAGE)
+
+
+def _crop(crop: filter_pb2.Crop) -> Crop:
+    modes = {
+        filter_pb2.Crop.MODE_UNSPECIFIED: "center",
+        filter_pb2.Crop.MODE_CENTER: "center",
+        filter_pb2.Crop.MODE_TILES: "tiles",
+    }
+    if crop.mode not in modes:
+        raise InvalidArgument(
+            f"Crop mode {crop.mode} is not known to this server; use MODE_CENTER or MODE_TILES.",
+            reason="CROP_MODE_UNKNOWN",
+            field="crop.mode",
+        )
+    for field in ("tile_size", "output_size"):
+        if getattr(crop, field) < 0:
+            raise InvalidArgument(
+                f"crop.{field} is negative; give a size in pixels, or 0 for the judged resolution.",
+                reason="CROP_SIZE_NEGATIVE",
+                field=f"crop.{field}",
+            )
+    return Crop.model_validate(
+        {
+            "mode": modes[crop.mode],
+            "tile_size": crop.tile_size,
+            "output_size": crop.output_size,
+        }
+    )
+
+
+def dataset_message(dataset: Dataset) -> filter_pb2.Dataset:
+    """A dataset as clients see it."""
+    modes = {"center": filter_pb2.Crop.MODE_CENTER, "tiles": filter_pb2.Crop.MODE_TILES}
+    message = filter_pb2.Dataset(
+        name=f"datasets/{dataset.id}",
+        collection=dataset.collection,
+        resolution=dataset.resolution,
+        crop=filter_pb2.Crop(
+            mode=modes[dataset.crop.mode],
+            tile_size=dataset.crop.tile_size,
+            output_size=dataset.crop.output_size,
+        ),
+        thresholds=[
+            filter_pb2.Threshold(
+                check=threshold.check, enabled=threshold.enabled, value=threshold.value
+            )
+            for threshold in dataset.thresholds
+        ],
+        judged_count=dataset.judged,
+        kept_count=dataset.kept,
+        rejected_count=dataset.rejected,
+        train_count=dataset.train,
+        held_out_count=dataset.held_out,
+        content_sha256=dataset.content_sha256,
+        held_out_sha256=dataset.held_out_sha256,
+    )
+    message.create_time.FromDatetime(dataset.create_time)
+    return message
+
+
+def verdict_message(verdict: Verdict) -> filter_pb2.Verdict:
+    """A verdict as clients see it."""
+    return filter_pb2.Verdict(
+        sha256=verdict.sha256,
+        source=verdict.source,
+        kept=verdict.kept,
+        failed_checks=verdict.failed_checks,
+        results=[_result_message(result) for result in verdict.results],
+        width=verdict.width,
+        height=verdict.height,
+        tile_count=verdict.tiles,
+    )
+
+
+def _result_message(result: CheckResult) -> filter_pb2.CheckResult:
+    return filter_pb2.CheckResult(
+        check=result.check,
+        score=result.score,
+        unit=result.unit,
+        threshold=result.threshold,
+        minimum=result.minimum,
+        passed=result.passed,
+        boxes=[_box_message(box) for box in result.boxes],
+        detail=result.detail,
+    )
+
+
+def _box_message(box: Box) -> filter_pb2.Box:
+    return filter_pb2.Box(
+        left=box.left, top=box.top, right=box.right, bottom=box.bottom, score=box.score
+    )

@@ -1,0 +1,232 @@
+"""Bytes of unknown origin to upright 8-bit sRGB, once per image; anything wrong becomes a sentence.
+
+What a file is decides its content, never its name. The size is read from the header and judged
+before a single pixel is decoded, so a decompression bomb costs nothing.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageCms
+
+__all__ = ["FORMATS", "MAX_BYTES", "MAX_PIXELS", "Photo", "Undecodable", "decode"]
+
+FORMATS = ("JPEG", "PNG", "WEBP")
+MAX_PIXELS = 100_000_000
+"""decoded: 300 MB of RGB. The largest phone sensors give 200 MP files, saved at 50 or fewer."""
+MAX_BYTES = 128 * 2**20
+
+_OTHER_FORMATS = {
+    b"GIF8": "GIF",
+    b"BM": "BMP",
+    b"II*\0": "TIFF",
+    b"MM\0*": "TIFF",
+    b"%PDF": "PDF",
+    b"<svg": "SVG",
+    b"PK\3\4": "ZIP",
+}
+_ISO_BRANDS = {b"heic": "HEIC", b"heix": "HEIC", b"mif1": "HEIF", b"avif": "AVIF", b"avis": "AVIF"}
+
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""what turns each value of the EXIF tag Orientation upright (EXIF 2.32, 4.6.4)"""
+_ORIENTATION = 0x0112
+
+
+class Undecodable(Exception):
+    """The bytes are not a photo that we take: a verdict, not an error of the program."""
+
+    def __init__(self, reason: str, detail: str, width: int = 0, height: int = 0) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        """stable name, UPPER_SNAKE_CASE"""
+        self.detail = detail
+        """one sentence for people"""
+        self.width = width
+        self.height = height
+
+
+@dataclass(eq=False, slots=True)
+class Photo:
+    """A decoded photo, upright, sRGB, without alpha."""
+
+    rgb: npt.NDArray[np.uint8]
+    """[h, w, 3]; smaller than the photo where less than all was asked for"""
+    width: int
+    """of the whole upright photo, px"""
+    height: int
+    format: str
+    """JPEG, PNG or WEBP"""
+    _fitted: dict[int, npt.NDArray[np.uint8]] = field(default_factory=dict)
+
+    def fit(self, long_side: int) -> npt.NDArray[np.uint8]:
+        """The photo [h, w, 3] with its longer side reduced to `long_side` px (area averaging),
+        or as it is if that is smaller. Kept: checks that ask for one size share it."""
+        if long_side not in self._fitted:
+            h, w = self.rgb.shape[:2]
+            ratio = long_side / max(h, w)
+            self._fitted[long_side] = self.rgb if ratio >= 1 else scaled(self.rgb, ratio)
+        return self._fitted[long_side]
+
+
+def scaled(rgb: npt.NDArray[np.uint8], ratio: float) -> npt.NDArray[np.uint8]:
+    """`rgb` [h, w, 3] times `ratio`: area averaging down, bilinear up; no side below 1 px."""
+    h, w = rgb.shape[:2]
+    size = (max(1, round(w * ratio)), max(1, round(h * ratio)))
+    method = cv2.INTER_AREA if ratio < 1 else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(rgb, size, interpolation=method), np.uint8)
+
+
+def decode(data: bytes, *, at_least: int = 0) -> Photo:
+    """Decodes JPEG, PNG or WebP.
+
+    With `at_least`, a JPEG may come smaller, by 1/2, 1/4 or 1/8 in the decoder's own transform,
+    as long as its shorter side keeps `at_least` px: several times faster for large photos.
+
+    EXIF orientation is applied; an embedded colour profile is converted to sRGB (a damaged one is
+    ignored); CMYK, palettes, 1 and 16 bits become 8-bit RGB; transparency is laid on white.
+
+    Raises Undecodable with reason EMPTY_FILE, TOO_MANY_BYTES, UNSUPPORTED_FORMAT, NOT_AN_IMAGE,
+    ANIMATED, TOO_MANY_PIXELS or DAMAGED.
+    """
+    if not data:
+        raise Undecodable("EMPTY_FILE", "The file is empty.")
+    if len(data) > MAX_BYTES:
+        raise Undecodable(
+            "TOO_MANY_BYTES", f"The file is larger than {MAX_BYTES // 2**20} MiB, the limit."
+        )
+    image = _open(data)
+    width, height = image.size
+    try:
+        if image.format in ("PNG", "WEBP") and getattr(image, "n_frames", 1) > 1:
+            raise Undecodable(
+                "ANIMATED", "The image is animated; only still photos are taken.", width, height
+            )
+        if at_least and (ratio := at_least / min(width, height)) < 1:
+            image.draft(None, (int(width * ratio) + 1, int(height * ratio) + 1))
+        image.load()
+        turn = _UPRIGHT.get(_orientation(image))
+        rgb = _to_rgb(image)
+        if turn is not None:
+            rgb = rgb.transpose(turn)
+            if turn not in _UPRIGHT_KEEPS_SIDES:
+                width, height = height, width
+    except (Undecodable, MemoryError):
+        raise
+    except Exception as error:
+        # Decoders of hostile bytes raise nearly anything: OSError, SyntaxError, ValueError,
+        # struct.error, zlib.error, IndexError. Each of them says the same of the file.
+        raise Undecodable(
+            "DAMAGED", f"The {image.format} data are damaged: {_sentence(error)}.", width, height
+        ) from error
+    return Photo(np.array(rgb, np.uint8), width, height, str(image.format))
+
+
+_UPRIGHT_KEEPS_SIDES = {
+    Image.Transpose.FLIP_LEFT_RIGHT,
+    Image.Transpose.ROTATE_180,
+    Image.Transpose.FLIP_TOP_BOTTOM,
+}
+
+
+def _open(data: bytes) -> Image.Image:
+    """Reads the header only."""
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns from 89 MP on; the limit below is ours.
+            warnings.simplefilter("ignore")
+            image = Image.open(io.BytesIO(data), formats=FORMATS)
+    except Image.DecompressionBombError as error:
+        found = re.search(r"\d+", str(error))
+        raise _too_large(int(found.group()) if found else 2 * MAX_PIXELS) from error
+    except Exception as error:  # as in `decode`: a header can break in any way
+        if (known := _other_format(data)) is not None:
+            raise Undecodable(
+                "UNSUPPORTED_FORMAT", f"The file is {known}; JPEG, PNG and WebP are taken."
+            ) from error
+        raise Undecodable(
+            "NOT_AN_IMAGE", "The file is not a JPEG, PNG or WebP image, whatever its name says."
+        ) from error
+    if image.width * image.height > MAX_PIXELS:
+        raise _too_large(image.width * image.height, image.width, image.height)
+    return image
+
+
+def _too_large(pixels: int, width: int = 0, height: int = 0) -> Undecodable:
+    return Undecodable(
+        "TOO_MANY_PIXELS",
+        f"The image has {pixels / 1e6:.0f} million pixels; at most {MAX_PIXELS // 10**6} million "
+        "are decoded.",
+        width,
+        height,
+    )
+
+
+def _other_format(data: bytes) -> str | None:
+    if data[4:8] == b"ftyp":
+        return _ISO_BRANDS.get(data[8:12], "an ISO media file")
+    return next((name for magic, name in _OTHER_FORMATS.items() if data.startswith(magic)), None)
+
+
+def _sentence(error: Exception) -> str:
+    """An exception's text, fit to stand inside a sentence."""
+    text = " ".join(str(error).split()).rstrip(".")[:160]
+    return text or type(error).__name__
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # EXIF is an extra: a photo with broken metadata is still a photo
+        return 1
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    profile = image.info.get("icc_profile")
+    alpha = None
+    if image.mode.startswith("I"):  # 16 bits: keep the upper 8, as Pillow does for 16-bit RGB
+        values = np.asarray(image).astype(np.int64)
+        image = Image.fromarray(np.clip(values >> 8, 0, 255).astype(np.uint8))
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        alpha = rgba.getchannel("A")
+        image = rgba.convert("RGB")
+    elif image.mode not in ("RGB", "L", "CMYK"):
+        image = image.convert("RGB")
+    rgb = _to_srgb(image, profile) if profile else image.convert("RGB")
+    if alpha is not None:
+        rgb = Image.composite(rgb, Image.new("RGB", rgb.size, "white"), alpha)
+    return rgb
+
+
+def _to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
+    try:
+        transform = _transform(profile, image.mode)
+        converted = None if transform is None else ImageCms.applyTransform(image, transform)
+    except (ImageCms.PyCMSError, ValueError, OSError):
+        converted = None  # a damaged profile, or one for another colour space
+    return image.convert("RGB") if converted is None else converted
+
+
+@lru_cache(maxsize=16)
+def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+    """None when there is nothing to convert."""
+    source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+    if mode == "RGB" and "sRGB" in ImageCms.getProfileDescription(source):
+        return None
+    return ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")

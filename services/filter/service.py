@@ -1,0 +1,154 @@
+"""FilterService: converts and delegates."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import grpc.aio
+from google.longrunning import operations_proto_pb2 as operations_pb2
+from google.protobuf import empty_pb2
+
+from services.filter.build import BuildRequest, build_dataset, existing_dataset
+from services.filter.convert import (
+    build_request,
+    dataset_id,
+    dataset_message,
+    page,
+    verdict_message,
+)
+from services.filter.datasets import delete_dataset, get_dataset, list_datasets
+from services.filter.metrics import FilterMetrics
+from services.filter.overlay import render_verdict
+from services.filter.verdicts import read_verdicts
+from tagloom.artifacts import layout
+from tagloom.errors import Conflict, InvalidArgument, NotFound
+from tagloom.rpc.job import Job
+from tagloom.rpc.service import Kit
+from tagloom.v1 import filter_pb2, filter_pb2_grpc
+
+__all__ = ["FilterService", "register"]
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class FilterService(filter_pb2_grpc.FilterServiceServicer):
+    """Judges collections and writes datasets."""
+
+    def __init__(self, kit: Kit) -> None:
+        self._kit = kit
+        self._metrics = FilterMetrics(kit.registry)
+        kit.operations.handle(
+            "CreateDataset",
+            filter_pb2.CreateDatasetRequest,
+            filter_pb2.Dataset,
+            self._make_dataset,
+        )
+
+    async def CreateDataset(
+        self, request: filter_pb2.CreateDatasetRequest, context: Context
+    ) -> operations_pb2.Operation:
+        asked = build_request(request)
+
+        async def check() -> None:
+            await asyncio.to_thread(self._check_possible, asked)
+
+        return await self._kit.operations.start(
+            "CreateDataset",
+            request,
+            target=f"datasets/{asked.dataset}",
+            request_id=request.request_id,
+            check=check,
+        )
+
+    def _check_possible(self, asked: BuildRequest) -> None:
+        """Raises NotFound for the collection, AlreadyExists for another dataset of this id."""
+        if not self._kit.store.exists(layout.collection_manifest(asked.collection)):
+            name = f"collections/{asked.collection}"
+            raise NotFound(
+                f"There is no {name}; collect some photos into it first.",
+                reason="RESOURCE_NOT_FOUND",
+                resource=name,
+            )
+        existing_dataset(self._kit.store, asked)
+
+    async def _make_dataset(
+        self, request: filter_pb2.CreateDatasetRequest, job: Job
+    ) -> filter_pb2.Dataset:
+        # Two builds of one dataset would write over each other's zips. The oldest goes on.
+        oldest = (await self._kit.operations.unfinished(job.target))[:1]
+        if oldest and oldest[0] != job.name:
+            raise Conflict(
+                f"{job.target} is being made by {oldest[0]}; wait for that, or choose another id.",
+                reason="DATASET_IN_PROGRESS",
+                resource=job.target,
+                operation=oldest[0],
+            )
+        built = await job.run_in_worker(build_dataset, build_request(request))
+        self._metrics.observe(built)
+        return dataset_message(built.dataset)
+
+    async def GetDataset(
+        self, request: filter_pb2.GetDatasetRequest, context: Context
+    ) -> filter_pb2.Dataset:
+        wanted = dataset_id(request.name)
+        return dataset_message(await asyncio.to_thread(get_dataset, self._kit.store, wanted))
+
+    async def ListDatasets(
+        self, request: filter_pb2.ListDatasetsRequest, context: Context
+    ) -> filter_pb2.ListDatasetsResponse:
+        datasets, token = await asyncio.to_thread(
+            list_datasets, self._kit.store, page(request.page_size), request.page_token
+        )
+        return filter_pb2.ListDatasetsResponse(
+            datasets=[dataset_message(dataset) for dataset in datasets], next_page_token=token
+        )
+
+    async def ListVerdicts(
+        self, request: filter_pb2.ListVerdictsRequest, context: Context
+    ) -> filter_pb2.ListVerdictsResponse:
+        wanted, size, start = dataset_id(request.parent), page(request.page_size), 0
+        if request.page_token:
+            start = _offset(request.page_token)
+        verdicts, total = await asyncio.to_thread(
+            read_verdicts, self._kit.store, wanted, start=start, limit=size
+        )
+        end = start + len(verdicts)
+        return filter_pb2.ListVerdictsResponse(
+            verdicts=[verdict_message(verdict) for verdict in verdicts],
+            next_page_token=str(end) if verdicts and end < total else "",
+        )
+
+    async def RenderVerdict(
+        self, request: filter_pb2.RenderVerdictRequest, context: Context
+    ) -> filter_pb2.RenderVerdictResponse:
+        jpeg = await self._kit.workers.run(
+            render_verdict,
+            self._kit.store,
+            dataset_id(request.name),
+            request.sha256,
+            request.max_side,
+        )
+        return filter_pb2.RenderVerdictResponse(jpeg=jpeg)
+
+    async def DeleteDataset(
+        self, request: filter_pb2.DeleteDatasetRequest, context: Context
+    ) -> empty_pb2.Empty:
+        await asyncio.to_thread(delete_dataset, self._kit.store, dataset_id(request.name))
+        return empty_pb2.Empty()
+
+
+def _offset(token: str) -> int:
+    if not (token.isascii() and token.isdigit() and len(token) <= 18):
+        raise InvalidArgument(
+            "The page token is none of ours; begin again without one.",
+            reason="PAGE_TOKEN_INVALID",
+            field="page_token",
+        )
+    return int(token)
+
+
+def register(kit: Kit) -> None:
+    """Plugs the filter into a server."""
+    filter_pb2_grpc.add_FilterServiceServicer_to_server(FilterService(kit), kit.server)
+    kit.announce(filter_pb2.DESCRIPTOR)

@@ -1,0 +1,110 @@
+"""Verdicts of a dataset as a Parquet table, one row an image, in the order of the collection."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from services.filter.scores import BOX_TYPE
+from tagloom.artifacts import layout
+from tagloom.artifacts.dataset import Dataset, Verdict
+from tagloom.errors import DataLoss, NotFound
+from tagloom.store.interface import ObjectNotFound, Store
+
+__all__ = ["encode_verdicts", "find_verdict", "read_verdicts"]
+
+_ROW_GROUP = 1000
+"""rows: what a reader fetches at least; the largest page"""
+
+_RESULT = pa.struct(
+    [
+        ("check", pa.string()),
+        ("score", pa.float64()),
+        ("unit", pa.string()),
+        ("threshold", pa.float64()),
+        ("minimum", pa.bool_()),
+        ("passed", pa.bool_()),
+        ("boxes", pa.list_(BOX_TYPE)),
+        ("detail", pa.string()),
+    ]
+)
+_SCHEMA = pa.schema(
+    [
+        ("sha256", pa.string()),
+        ("source", pa.string()),
+        ("kept", pa.bool_()),
+        ("failed_checks", pa.list_(pa.string())),
+        ("results", pa.list_(_RESULT)),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("tiles", pa.int32()),
+    ]
+)
+
+
+def encode_verdicts(verdicts: Sequence[Verdict]) -> bytes:
+    """The table as a Parquet file."""
+    sink = io.BytesIO()
+    rows = [verdict.model_dump() for verdict in verdicts]
+    table = pa.Table.from_pylist(rows, schema=_SCHEMA)
+    pq.write_table(table, sink, compression="zstd", row_group_size=_ROW_GROUP)
+    return sink.getvalue()
+
+
+def read_verdicts(
+    store: Store, dataset_id: str, *, start: int = 0, limit: int = _ROW_GROUP
+) -> tuple[list[Verdict], int]:
+    """Verdicts [start, start + limit) and how many there are in all; reads no more than needed.
+
+    Raises NotFound (RESOURCE_NOT_FOUND), DataLoss (DAMAGED_TABLE).
+    """
+    key, end = _committed(store, dataset_id), start + limit
+    try:
+        with store.open(key) as file, pq.ParquetFile(file) as table:
+            total, first, rows = table.metadata.num_rows, 0, list[dict[str, Any]]()
+            for group in range(table.num_row_groups):
+                size = table.metadata.row_group(group).num_rows
+                if first < end and first + size > start:
+                    part = table.read_row_group(group).slice(max(0, start - first), limit)
+                    rows += part.to_pylist()
+                first += size
+    except (pa.ArrowException, OSError, ObjectNotFound) as error:
+        raise _damaged(key) from error
+    return [Verdict.model_validate(row) for row in rows[:limit]], total
+
+
+def find_verdict(store: Store, dataset_id: str, sha256: str) -> Verdict:
+    """The verdict on one image. Raises NotFound (VERDICT_NOT_FOUND), and as `read_verdicts`."""
+    key = _committed(store, dataset_id)
+    try:
+        with store.open(key) as file:
+            table = pq.read_table(file, schema=_SCHEMA, filters=[("sha256", "=", sha256)])
+    except (pa.ArrowException, OSError, ObjectNotFound) as error:
+        raise _damaged(key) from error
+    for row in table.to_pylist():
+        return Verdict.model_validate(row)
+    raise NotFound(
+        f"datasets/{dataset_id} has no verdict on {sha256[:80]!r}; list its verdicts to see the "
+        "images that were judged.",
+        reason="VERDICT_NOT_FOUND",
+        field="sha256",
+        sha256=sha256[:80],
+    )
+
+
+def _committed(store: Store, dataset_id: str) -> str:
+    """The key of the table, once the dataset exists."""
+    Dataset.load(store, layout.dataset_manifest(dataset_id), f"datasets/{dataset_id}")
+    return layout.dataset_verdicts(dataset_id)
+
+
+def _damaged(key: str) -> DataLoss:
+    return DataLoss(
+        f"{key} is damaged or missing; remove the dataset and make it again (scores are kept).",
+        reason="DAMAGED_TABLE",
+        key=key,
+    )
