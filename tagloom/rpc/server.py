@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import ssl
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -207,12 +208,15 @@ class Server:
 
     async def _watch_readiness(self, names: list[str]) -> None:
         ready = None
+
+        def look() -> None:
+            # Opening it anew tells a folder that is gone from one that is merely empty.
+            open_store(self._settings.store, create=False).list("operations/", limit=1)
+
         while True:
             try:
                 async with asyncio.timeout(_READY_INTERVAL_S * 2):
-                    await asyncio.get_running_loop().run_in_executor(
-                        self._io, lambda: self._kits[0].store.list("operations/", limit=1)
-                    )
+                    await asyncio.get_running_loop().run_in_executor(self._io, look)
                 now = True
             except (TagloomError, TimeoutError) as error:
                 now = False
@@ -222,7 +226,7 @@ class Server:
                 for name in names:
                     await self._health.set(name, _SERVING if now else _NOT_SERVING)
                 ready = now
-            await asyncio.sleep(_READY_INTERVAL_S if ready else 1.0)
+            await asyncio.sleep(_READY_INTERVAL_S if ready else _READY_INTERVAL_S / 5)
 
 
 def _options(settings: Settings) -> list[tuple[str, int]]:
@@ -243,9 +247,21 @@ def _options(settings: Settings) -> list[tuple[str, int]]:
 def _credentials(settings: Settings) -> grpc.ServerCredentials | None:
     if not settings.tls_cert:
         return None
+    certificate, key = _read(settings.tls_cert), _read(settings.tls_key)
     client_ca = _read(settings.tls_client_ca) if settings.tls_client_ca else None
+    try:  # gRPC itself would only say that it cannot listen
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(settings.tls_cert, settings.tls_key)
+        if client_ca:
+            context.load_verify_locations(settings.tls_client_ca)
+    except OSError as error:  # ssl.SSLError is one
+        raise InvalidArgument(
+            f"The TLS files cannot be used ({error}): give PEM files, and the key that belongs to "
+            "the certificate.",
+            reason="TLS_FILES_INVALID",
+        ) from error
     return grpc.ssl_server_credentials(
-        [(_read(settings.tls_key), _read(settings.tls_cert))],
+        [(key, certificate)],
         root_certificates=client_ca,
         require_client_auth=client_ca is not None,
     )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import grpc
@@ -17,11 +18,15 @@ from google.protobuf.wrappers_pb2 import StringValue
 
 from tagloom import errors
 from tagloom.progress import Report
+from tagloom.rpc.background import BackgroundServer
 from tagloom.rpc.job import Job
 from tagloom.rpc.service import Kit
 from tagloom.store.interface import Store
 
 SERVICE = "tagloom.test.Echo"
+
+Serve = Callable[..., contextlib.AbstractContextManager[BackgroundServer]]
+"""What the fixture `serve` gives: start a server with these settings."""
 
 
 def register(kit: Kit) -> None:
@@ -133,8 +138,6 @@ class EchoClient:
         self, name: str, units: int = 3, seconds: float = 0.0, request_id: str = ""
     ) -> operations_pb2.Operation:
         request = Struct()
-        request.update(
-            {"name": name, "units": units, "seconds": seconds, "request_id": request_id}
-        )
+        request.update({"name": name, "units": units, "seconds": seconds, "request_id": request_id})
         operation: operations_pb2.Operation = self._count(request, timeout=20)
         return operation

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import echo_service
 import grpc
 import pytest
-from echo_service import EchoClient
+from echo_service import EchoClient, Serve
 
 from tagloom.rpc.background import BackgroundServer
 from tagloom.rpc.settings import Settings
-
-Serve = Callable[..., contextlib.AbstractContextManager[BackgroundServer]]
 
 
 @pytest.fixture
