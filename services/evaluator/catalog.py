@@ -1,0 +1,83 @@
+"""Evaluations that exist: read, listed page by page, removed."""
+
+from __future__ import annotations
+
+from tagloom.artifacts import layout
+from tagloom.artifacts.evaluation import Evaluation
+from tagloom.errors import AlreadyExists, InvalidArgument, NotFound
+from tagloom.store.interface import Store
+
+__all__ = [
+    "check_absent",
+    "delete_evaluation",
+    "list_evaluations",
+    "page_size",
+    "read_evaluation",
+]
+
+_DEFAULT_PAGE, _LARGEST_PAGE = 100, 1000
+_PREFIX, _SUFFIX = "evaluations/", ".json"
+
+
+def page_size(asked: int) -> int:
+    """The size of a page when `asked` was asked for: 0 means 100, above 1000 means 1000."""
+    if asked < 0:
+        raise InvalidArgument(
+            f"The page size {asked} is negative; leave it out or write a number up to "
+            f"{_LARGEST_PAGE}.",
+            reason="PAGE_SIZE_INVALID",
+            field="page_size",
+        )
+    return min(asked or _DEFAULT_PAGE, _LARGEST_PAGE)
+
+
+def read_evaluation(store: Store, name: str) -> Evaluation:
+    """The evaluation called `evaluations/{id}`.
+
+    Raises InvalidArgument (INVALID_NAME), NotFound (RESOURCE_NOT_FOUND).
+    """
+    (evaluation_id,) = layout.parse_name(name, "evaluations/{}")
+    return Evaluation.load(store, layout.evaluation(evaluation_id), name)
+
+
+def check_absent(store: Store, evaluation_id: str) -> None:
+    """Raises AlreadyExists (RESOURCE_EXISTS) when an evaluation has that id."""
+    if store.exists(layout.evaluation(evaluation_id)):
+        raise AlreadyExists(
+            f"evaluations/{evaluation_id} exists already; choose another id or remove it first.",
+            reason="RESOURCE_EXISTS",
+            resource=f"evaluations/{evaluation_id}",
+        )
+
+
+def list_evaluations(store: Store, size: int, token: str) -> tuple[list[Evaluation], str]:
+    """At most `size` evaluations by key, after the one that `token` names; the next token or "".
+
+    Raises InvalidArgument (PAGE_TOKEN_INVALID).
+    """
+    if token and not layout.RESOURCE_ID.fullmatch(token):
+        raise InvalidArgument(
+            f"{token[:80]!r} is not a page token; pass next_page_token as it was given.",
+            reason="PAGE_TOKEN_INVALID",
+            field="page_token",
+        )
+    after = layout.evaluation(token) if token else ""
+    page = store.list(_PREFIX, after=after, limit=size)
+    found = []
+    last = ""
+    for info in page.objects:
+        last = info.key.removeprefix(_PREFIX).removesuffix(_SUFFIX)
+        try:
+            found.append(read_evaluation(store, f"evaluations/{last}"))
+        except NotFound:
+            continue  # removed since the listing
+    return found, last if page.next_after is not None else ""
+
+
+def delete_evaluation(store: Store, name: str) -> None:
+    """Removes an evaluation; nothing depends on one.
+
+    Raises InvalidArgument (INVALID_NAME), NotFound (RESOURCE_NOT_FOUND).
+    """
+    evaluation = read_evaluation(store, name)
+    store.delete(layout.evaluation(evaluation.id))
