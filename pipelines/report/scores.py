@@ -8,8 +8,16 @@ from dataclasses import dataclass
 from pipelines.report.charts import Chart, Point, Series, number
 from pipelines.report.gather import RunMaterials
 from pipelines.report.words import MISSING
+from tagloom.v1 import evaluator_pb2
 
-__all__ = ["ScoreRow", "glossary", "score_charts", "score_names", "score_rows"]
+__all__ = [
+    "ScoreRow",
+    "best_kernel_distance",
+    "glossary",
+    "score_charts",
+    "score_names",
+    "score_rows",
+]
 
 COLOURS = 8
 
@@ -50,6 +58,15 @@ def family(metric: str) -> str:
     """`kernel` for `kernel_efficientnet_lite0` and for `kid`."""
     name = metric.split("_")[0]
     return FAMILIES.get(name, name)
+
+
+def best_kernel_distance(evaluation: evaluator_pb2.Evaluation) -> float:
+    """The kernel distance of the best snapshot."""
+    for snapshot in evaluation.snapshots:
+        for score in snapshot.scores:
+            if snapshot.snapshot == evaluation.best_snapshot and family(score.metric) == "kernel":
+                return score.value
+    raise ValueError(f"{evaluation.name} has no kernel distance of {evaluation.best_snapshot}")
 
 
 def score_names(runs: Sequence[RunMaterials]) -> list[str]:

@@ -10,7 +10,14 @@ from typing import Any
 from pipelines.report.charts import Chart, number
 from pipelines.report.gather import Materials, RunMaterials
 from pipelines.report.pictures import Picture, sample
-from pipelines.report.scores import ScoreRow, glossary, score_charts, score_names, score_rows
+from pipelines.report.scores import (
+    ScoreRow,
+    best_kernel_distance,
+    glossary,
+    score_charts,
+    score_names,
+    score_rows,
+)
 from pipelines.report.training import RunView, run_view
 from pipelines.report.walls import LeftOut, Photo, VerdictRow, left_out, verdict_rows, walls
 from pipelines.report.words import count, duration
@@ -131,16 +138,7 @@ def build_view(materials: Materials, spec_yaml: str) -> View:
 
 def best_run(runs: Sequence[RunMaterials]) -> RunMaterials:
     """The run whose best snapshot has the lowest kernel distance."""
-
-    def distance(run: RunMaterials) -> float:
-        best = run.evaluation.best_snapshot
-        for scored in run.evaluation.snapshots:
-            for score in scored.scores:
-                if scored.snapshot == best and score.metric.startswith(("kernel", "kid")):
-                    return score.value
-        return float("inf")
-
-    return min(runs, key=distance)
+    return min(runs, key=lambda run: best_kernel_distance(run.evaluation))
 
 
 def _lead(materials: Materials, best: RunMaterials) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from google.longrunning import operations_pb2
 
 from pipelines.identity import resource_id
+from pipelines.report.scores import best_kernel_distance
 from pipelines.steps.plan import PlannedRun
 from pipelines.steps.session import step
 from tagloom.artifacts.experiment import Outcome
@@ -49,6 +50,7 @@ def evaluate_run(cell: dict[str, Any]) -> tuple[evaluator_pb2.Evaluation, dict[s
         run=evaluation.run,
         evaluation=evaluation.name,
         best_snapshot=evaluation.best_snapshot,
+        kernel_distance=best_kernel_distance(evaluation),
         gate_passed=evaluation.gate.passed,
         gate_sentence=evaluation.gate.sentence,
     )

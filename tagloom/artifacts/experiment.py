@@ -21,6 +21,8 @@ class Outcome(Record):
     """`evaluations/{id}`"""
     best_snapshot: str
     """`runs/{id}/snapshots/{kimg}` with the best kernel distance"""
+    kernel_distance: float
+    """of that snapshot"""
     gate_passed: bool
     gate_sentence: str
 

@@ -1,0 +1,138 @@
+"""Progress on stderr: bars on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from tagloom.client.clients import Progress as OnProgress
+    from tagloom.v1 import operation_pb2
+
+__all__ = ["Bars", "remaining"]
+
+_QUIET_S = 15.0
+"""without a terminal: at most one line a bar in so many seconds, unless its phase changes"""
+
+
+class Bars:
+    """One bar a piece of work, named by a title. Use as a context manager."""
+
+    def __init__(self) -> None:
+        self._terminal = sys.stderr.isatty()
+        self._progress: Progress | None = None
+        self._tasks: dict[str, TaskID] = {}
+        self._told: dict[str, tuple[str, float]] = {}
+
+    def __enter__(self) -> Self:
+        if self._terminal:
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TextColumn
+
+            self._progress = Progress(
+                TextColumn("{task.fields[mark]} [bold]{task.description}"),
+                TextColumn("{task.fields[phase]}"),
+                BarColumn(bar_width=26),
+                TextColumn("{task.fields[amount]}"),
+                TextColumn("[cyan]{task.fields[left]}"),
+                TextColumn("[dim]{task.fields[note]}"),
+                console=Console(stderr=True),
+                refresh_per_second=8,
+            )
+            self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+
+    def show(
+        self, title: str, phase: str, done: int, total: int, eta_s: float | None, note: str
+    ) -> None:
+        """Where the work called `title` is."""
+        amount = _amount(done, total)
+        left = "" if eta_s is None else f"{remaining(eta_s)} left"
+        if self._progress is None:
+            self._line(title, phase, " ".join(x for x in (amount, left, note) if x))
+            return
+        self._progress.update(
+            self._task(title),
+            completed=done,
+            total=total or None,
+            mark=" ",
+            phase=phase,
+            amount=amount,
+            left=left,
+            note=note[:60],
+        )
+
+    def end(self, title: str, sentence: str, *, ok: bool = True) -> None:
+        """The work called `title` is over."""
+        if self._progress is None:
+            self._told.pop(title, None)
+            print(f"{title}: {sentence}", file=sys.stderr, flush=True)
+            return
+        self._progress.update(
+            self._task(title),
+            total=1,
+            completed=1 if ok else 0,
+            mark="[green]✓" if ok else "[red]✗",
+            phase="",
+            amount="",
+            left="",
+            note=sentence,
+        )
+
+    def follow(self, title: str) -> OnProgress:
+        """For `clients.wait(…, on_progress=bars.follow("train"))`."""
+
+        def show(metadata: operation_pb2.OperationMetadata) -> None:
+            eta_s = metadata.eta.ToMilliseconds() / 1000 if metadata.HasField("eta") else None
+            self.show(
+                title,
+                metadata.phase,
+                metadata.done,
+                metadata.total,
+                eta_s,
+                metadata.last_message,
+            )
+
+        return show
+
+    def _task(self, title: str) -> TaskID:
+        assert self._progress is not None
+        if title not in self._tasks:
+            self._tasks[title] = self._progress.add_task(
+                title, total=None, mark=" ", phase="", amount="", left="", note=""
+            )
+        return self._tasks[title]
+
+    def _line(self, title: str, phase: str, text: str) -> None:
+        told_phase, told_at = self._told.get(title, ("", float("-inf")))
+        now = time.monotonic()
+        if phase == told_phase and now - told_at < _QUIET_S:
+            return
+        self._told[title] = (phase, now)
+        print(f"{title}: {phase} {text}".rstrip(), file=sys.stderr, flush=True)
+
+
+def _amount(done: int, total: int) -> str:
+    if not total:
+        return f"{done:,}" if done else ""
+    return f"{100 * done / total:3.0f} %"
+
+
+def remaining(seconds: float) -> str:
+    """`0:42`, `12:05`, `1:02:05`."""
+    minutes, rest = divmod(max(0, round(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,147 @@
+"""What every command shares: its options, its way to the services, its errors and exit codes.
+
+Exit codes: 0 done, 1 failed (one sentence with the reason on stderr), 2 wrong use, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
+
+import click
+
+from tagloom.errors import TagloomError
+
+if TYPE_CHECKING:
+    from tagloom.client import Clients
+    from tagloom.store import Store
+
+__all__ = ["DEFAULT_STORE", "Session", "command_options", "prepare_workers"]
+
+DEFAULT_STORE = "./tagloom-data"
+P = ParamSpec("P")
+
+_ALLOCATOR = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 36)}
+"""glibc gives large blocks back to the system after every tensor; that doubles the time of a
+network on a CPU. It reads these at a process's start: for the workers, which inherit them."""
+
+
+class Session:
+    """One invocation: where the services are, and how to answer."""
+
+    def __init__(self, target: str, store: str, as_json: bool) -> None:
+        self.target = target
+        self.store_url = store
+        self.as_json = as_json
+
+    @contextmanager
+    def clients(self, *services: str) -> Iterator[Clients]:
+        """Clients for the target; without one, for a stack inside this process.
+
+        `services` are those that the command needs: no other is started.
+        """
+        from tagloom.client import connect
+
+        if self.target:
+            with connect(self.target) as clients:
+                yield clients
+            return
+        from tagloom.client import in_process
+        from tagloom.rpc.logs import configure_logging
+        from tagloom.rpc.settings import Settings
+
+        prepare_workers()
+        configure_logging("text", os.environ.get("TAGLOOM_LOG_LEVEL", "ERROR"))
+        given = {"store": self.store_url, "metrics_address": "", "log_format": "text"}
+        settings = Settings.from_environment(given=given)
+        with in_process(settings, only=services) as clients:
+            yield clients
+
+    def store(self) -> Store:
+        """The store itself, for what no service keeps (experiments)."""
+        from tagloom.store import open_store
+
+        return open_store(self.store_url)
+
+    @property
+    def store_options(self) -> str:
+        """What to add to a printed command so that it finds the same things; often nothing."""
+        if self.target:
+            return (
+                ""
+                if os.environ.get("TAGLOOM_TARGET") == self.target
+                else (f" --target {self.target}")
+            )
+        if self.store_url in (DEFAULT_STORE, os.environ.get("TAGLOOM_STORE")):
+            return ""
+        return f" --store {self.store_url}"
+
+    def answer(self, document: Any, text: str) -> None:
+        """Prints the result: `document` as JSON with --json, else `text`."""
+        if self.as_json:
+            import json
+
+            text = json.dumps(document, indent=2, ensure_ascii=False)
+        if text:
+            click.echo(text)
+
+
+def command_options(
+    function: Callable[Concatenate[Session, P], None],
+) -> Callable[..., None]:
+    """Gives a command --target, --store and --json, and its errors their exit code."""
+
+    @click.option(
+        "--target",
+        envvar="TAGLOOM_TARGET",
+        default="",
+        metavar="ADDRESS",
+        help="Address of the services, or a template with {service}; else they start in here.",
+    )
+    @click.option(
+        "--store",
+        envvar="TAGLOOM_STORE",
+        default=DEFAULT_STORE,
+        show_default=True,
+        metavar="URL",
+        help="Store of the services started in here: a folder, or s3://bucket.",
+    )
+    @click.option("--json", "as_json", is_flag=True, help="Answer with one JSON document.")
+    @functools.wraps(function)
+    def wrapper(target: str, store: str, as_json: bool, *args: P.args, **kwargs: P.kwargs) -> None:
+        session = Session(target, store, as_json)
+        try:
+            function(session, *args, **kwargs)
+        except TagloomError as error:
+            _fail(session, error)
+        except KeyboardInterrupt:
+            click.echo("Stopped. What was durable stays; the same command continues.", err=True)
+            sys.exit(130)
+
+    return wrapper
+
+
+def prepare_workers() -> None:
+    """Sets what processes that compute need before they start: they inherit it from this one."""
+    for name, value in _ALLOCATOR.items():
+        os.environ.setdefault(name, value)
+
+
+def _fail(session: Session, error: TagloomError) -> None:
+    """One sentence for people on stderr; with --json the whole error on stdout too."""
+    click.echo(f"{error.message} [{error.reason}]", err=True)
+    if session.as_json:
+        document = {
+            "error": {
+                "kind": type(error).__name__,
+                "reason": error.reason,
+                "message": error.message,
+                "metadata": error.metadata,
+            }
+        }
+        session.answer(document, "")
+    sys.exit(1)
