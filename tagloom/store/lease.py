@@ -193,13 +193,14 @@ class Lease:
         if self._lost:
             self._lose("was released or lost before")
         started = time.monotonic()
-        changes = {
-            "renewals": self._record.renewals + 1,
-            "released": released,
-            "expires": _expires(self.ttl_s),
-        }
-        record = self._record.model_copy(update=changes)
         for _ in range(2):
+            record = self._record.model_copy(
+                update={
+                    "renewals": self._record.renewals + 1,
+                    "released": released,
+                    "expires": _expires(self.ttl_s),
+                }
+            )
             try:
                 etag = self._store.put(self.key, _bytes(record), if_match=self._etag)
             except PreconditionFailed:
@@ -211,13 +212,14 @@ class Lease:
         self._lose("is written by another process in our name")
 
     def _adopt(self) -> None:
+        """Go on from the document in the store if it is still ours."""
         try:
             record, etag = read_lease(self._store, self.key)
         except ObjectNotFound:
             self._lose("was removed")
         if (record.owner, record.fence) != (self.owner, self.fence) or record.released:
             self._lose(f"belongs to {record.owner} now")
-        self._etag = etag
+        self._record, self._etag = record, etag
 
     def _lose(self, why: str) -> NoReturn:
         self._lost = True

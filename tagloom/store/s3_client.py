@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import random
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -38,6 +39,7 @@ __all__ = ["Settings", "conditional_put", "make_client", "refusal", "with_retrie
 
 Answer = TypeVar("Answer")
 
+_HOST = re.compile(r"[A-Za-z0-9._:-]+")
 _FULL = {"XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "QuotaExceeded"}
 _WHO = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken"}
 # 409: two conditional writes met; NoSuchUpload: a multipart upload was completed or swept under us.
@@ -80,6 +82,7 @@ class Settings:
             host = None
         if (
             not host
+            or not _HOST.fullmatch(host)
             or split.scheme not in ("", "http", "https")
             or "@" in split.netloc  # not shown: it holds a password
             or split.path not in ("", "/")
@@ -240,7 +243,7 @@ def _no_answer(error: Exception, where: str) -> TagloomError:
 
 
 def _passes(status: int) -> bool:
-    return status in (408, 429) or 500 <= status < 600
+    return status in (408, 429, 500, 502, 503, 504)
 
 
 def _is_loopback(host: str) -> bool:
