@@ -27,7 +27,7 @@ from tagloom.errors import FailedPrecondition, InvalidArgument
 __all__ = ["KernelDistance", "kernel_distance", "kernel_distance_of_subsets"]
 
 _Z95 = 1.959963984540054
-_BLOCK_ROWS = 1024
+_BLOCK_ELEMENTS = 1 << 24  # of the kernel matrix at a time: 128 MiB
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +45,16 @@ def kernel_distance(
     """Unbiased MMD^2 between two sets of features with its jackknife 95 % interval.
 
     `real_ND` [n, D], `generated_MD` [m, D]; n, m >= 3 (with 2, leaving one out leaves no pair).
-    Cost O((n + m)^2 D) in float64, in blocks of rows: memory O((n + m) D).
+    Cost O((n + m)^2 D) in float64, in blocks: memory O((n + m) D).
 
     Raises InvalidArgument (FEATURES_DIFFER), FailedPrecondition (TOO_FEW_IMAGES).
     """
     _check(real_ND, generated_MD, needed=3)
     x, y = real_ND.astype(np.float64), generated_MD.astype(np.float64)
     n, m = len(x), len(y)
-    within_x_N, within_y_M = _row_sums(x, x, diagonal=False), _row_sums(y, y, diagonal=False)
-    across_N, across_M = _row_sums(x, y), _row_sums(y, x)
+    within_x_N, _ = _row_and_column_sums(x, x, diagonal=False)
+    within_y_M, _ = _row_and_column_sums(y, y, diagonal=False)
+    across_N, across_M = _row_and_column_sums(x, y)
     sum_xx, sum_yy, sum_xy = within_x_N.sum(), within_y_M.sum(), across_N.sum()
     mean_xx, mean_yy = sum_xx / (n * (n - 1)), sum_yy / (m * (m - 1))
     value = mean_xx + mean_yy - 2 * sum_xy / (n * m)
@@ -103,28 +104,29 @@ def kernel_distance_of_subsets(
 def _unbiased(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> float:
     n, m = len(x), len(y)
     return float(
-        _row_sums(x, x, diagonal=False).sum() / (n * (n - 1))
-        + _row_sums(y, y, diagonal=False).sum() / (m * (m - 1))
-        - 2 * _row_sums(x, y).sum() / (n * m)
+        _row_and_column_sums(x, x, diagonal=False)[0].sum() / (n * (n - 1))
+        + _row_and_column_sums(y, y, diagonal=False)[0].sum() / (m * (m - 1))
+        - 2 * _row_and_column_sums(x, y)[0].sum() / (n * m)
     )
 
 
-def _row_sums(
+def _row_and_column_sums(
     x: npt.NDArray[np.float64], y: npt.NDArray[np.float64], *, diagonal: bool = True
-) -> npt.NDArray[np.float64]:
-    """Sums over y of k(x_i, y), for each i; without y_i when `diagonal` is false."""
-    sums_N = np.empty(len(x))
-    for start in range(0, len(x), _BLOCK_ROWS):
-        rows = x[start : start + _BLOCK_ROWS]
-        kernel = rows @ y.T
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Sums of the kernel matrix k(x_i, y_j) over j and over i; `diagonal`: with i = j."""
+    row_sums, column_sums = np.empty(len(x)), np.zeros(len(y))
+    rows = max(1, _BLOCK_ELEMENTS // len(y))
+    for start in range(0, len(x), rows):
+        kernel = x[start : start + rows] @ y.T
         kernel /= x.shape[1]
         kernel += 1
         kernel *= kernel * kernel
         if not diagonal:
-            index = np.arange(len(rows))
+            index = np.arange(len(kernel))
             kernel[index, start + index] = 0
-        sums_N[start : start + len(rows)] = kernel.sum(axis=1)
-    return sums_N
+        row_sums[start : start + rows] = kernel.sum(axis=1)
+        column_sums += kernel.sum(axis=0)
+    return row_sums, column_sums
 
 
 def _check(

@@ -11,6 +11,7 @@ features to float16 first; that moves a few points across the border and is not 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +22,7 @@ from tagloom.errors import FailedPrecondition, InvalidArgument
 
 __all__ = ["PrecisionRecall", "precision_recall"]
 
-_BLOCK_ROWS = 2048
+_BLOCK_ELEMENTS = 1 << 24  # of the distance matrix at a time: 128 MiB
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +73,18 @@ def precision_recall(
     )
 
 
-def _distances(rows: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
-    return torch.cdist(rows, points, compute_mode="donot_use_mm_for_euclid_dist")
+def _distances(samples: torch.Tensor, points: torch.Tensor) -> Iterator[tuple[int, torch.Tensor]]:
+    """Distances of some samples to all points, block by block, with the first sample's index."""
+    rows = max(1, _BLOCK_ELEMENTS // len(points))
+    for start in range(0, len(samples), rows):
+        block = samples[start : start + rows]
+        yield start, torch.cdist(block, points, compute_mode="donot_use_mm_for_euclid_dist")
 
 
 def _radii(points: torch.Tensor, k: int) -> torch.Tensor:
     """Distance of each point to its k-th nearest other point."""
     radii = []
-    for start in range(0, len(points), _BLOCK_ROWS):
-        distances = _distances(points[start : start + _BLOCK_ROWS], points)
+    for start, distances in _distances(points, points):
         index = torch.arange(len(distances))
         distances[index, start + index] = torch.inf  # a point is no neighbour of itself
         radii.append(distances.kthvalue(k, dim=1).values)
@@ -89,7 +93,6 @@ def _radii(points: torch.Tensor, k: int) -> torch.Tensor:
 
 def _share_inside(samples: torch.Tensor, centres: torch.Tensor, radii: torch.Tensor) -> float:
     inside = 0
-    for start in range(0, len(samples), _BLOCK_ROWS):
-        distances = _distances(samples[start : start + _BLOCK_ROWS], centres)
+    for _, distances in _distances(samples, centres):
         inside += int((distances <= radii).any(dim=1).sum())
     return inside / len(samples)

@@ -65,7 +65,7 @@ def test_a_set_covers_itself_and_blocks_change_nothing(
 ) -> None:
     real = golden["in/real"]
     whole = precision_recall(real, golden["in/gen"])
-    monkeypatch.setattr("services.evaluator.precision_recall._BLOCK_ROWS", 64)
+    monkeypatch.setattr("services.evaluator.precision_recall._BLOCK_ELEMENTS", 30_001)
     assert precision_recall(real, golden["in/gen"]) == whole
     same = precision_recall(real, real)
     assert (same.precision, same.recall) == (1.0, 1.0)

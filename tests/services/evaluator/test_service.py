@@ -26,19 +26,26 @@ from tagloom.errors import (
 from tagloom.features.weights import INCEPTION_ENVIRONMENT
 from tagloom.rpc.background import BackgroundServer
 from tagloom.rpc.settings import Settings
-from tagloom.store import Store
+from tagloom.store import Store, open_store
 from tagloom.v1 import evaluator_pb2 as pb
 
 
-@pytest.fixture
-def clients(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Clients]:
-    monkeypatch.delenv(INCEPTION_ENVIRONMENT, raising=False)
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return open_store(str(tmp_path_factory.mktemp("store")))
+
+
+@pytest.fixture(scope="module")
+def clients(store: Store) -> Iterator[Clients]:
+    """One server for all: what takes long is a worker's import of PyTorch."""
     settings = Settings(store=store.url, address="127.0.0.1:0", workers=1)
-    with (
-        BackgroundServer({"evaluator": register}, settings) as server,
-        connect(server.address) as clients,
-    ):
-        yield clients
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv(INCEPTION_ENVIRONMENT, raising=False)
+        with (
+            BackgroundServer({"evaluator": register}, settings) as server,
+            connect(server.address) as clients,
+        ):
+            yield clients
 
 
 def test_a_run_is_scored_through_the_service(
@@ -125,22 +132,29 @@ def test_folders_are_compared_through_the_service(make, clients: Clients, tmp_pa
     assert caught.value.reason == "IMAGE_UNREADABLE"
 
 
+@pytest.fixture(scope="module")
+def empty_run(make, store: Store, tmp_path_factory: pytest.TempPathFactory) -> None:
+    dataset = make.dataset(store, "empty", train=1, held_out=0)
+    make.run(store, "empty", dataset, {}, tmp_path_factory.mktemp("weights"))
+
+
+@pytest.mark.usefixtures("empty_run")
 @pytest.mark.parametrize(
     ("request_", "error", "reason"),
     [
         (
-            pb.CreateEvaluationRequest(evaluation_id="A!", run="runs/r"),
+            pb.CreateEvaluationRequest(evaluation_id="A!", run="runs/empty"),
             InvalidArgument,
             "INVALID_ID",
         ),
         (pb.CreateEvaluationRequest(evaluation_id="e", run="r"), InvalidArgument, "INVALID_NAME"),
         (
-            pb.CreateEvaluationRequest(evaluation_id="e", run="runs/r", samples=-4),
+            pb.CreateEvaluationRequest(evaluation_id="e", run="runs/empty", samples=-4),
             InvalidArgument,
             "SAMPLES_INVALID",
         ),
         (
-            pb.CreateEvaluationRequest(evaluation_id="e", run="runs/r", metrics=[77]),
+            pb.CreateEvaluationRequest(evaluation_id="e", run="runs/empty", metrics=[77]),
             InvalidArgument,
             "METRIC_UNKNOWN",
         ),
@@ -150,27 +164,23 @@ def test_folders_are_compared_through_the_service(make, clients: Clients, tmp_pa
             "RESOURCE_NOT_FOUND",
         ),
         (
-            pb.CreateEvaluationRequest(evaluation_id="e", run="runs/r"),
+            pb.CreateEvaluationRequest(evaluation_id="e", run="runs/empty"),
             FailedPrecondition,
             "RUN_HAS_NO_SNAPSHOT",
         ),
     ],
 )
 def test_a_senseless_request_is_refused_at_once(
-    make,
-    store: Store,
     clients: Clients,
-    tmp_path: Path,
     request_: pb.CreateEvaluationRequest,
     error: type[TagloomError],
     reason: str,
 ) -> None:
-    dataset = make.dataset(store, "d", train=1, held_out=0)
-    make.run(store, "r", dataset, {}, tmp_path)
+    before = len(list(clients.list_operations("evaluator")))
     with pytest.raises(error) as caught:
         clients.evaluator.CreateEvaluation(request_)
     assert caught.value.reason == reason
-    assert not list(clients.list_operations("evaluator"))  # nothing was accepted
+    assert len(list(clients.list_operations("evaluator"))) == before  # nothing was accepted
 
 
 def test_folders_may_be_restricted(
