@@ -159,7 +159,7 @@ class Server:
         for each in self._servers:
             await each.start()
         self._watch = asyncio.create_task(self._watch_readiness(announced))
-        for runner in self._runners:
+        for runner in self._runners if settings.run_operations else ():
             runner.start()
         host = split_address(settings.address)[0]
         _log.info("serving %s at %s:%d", ", ".join(self._services), host, self.port)

@@ -47,6 +47,9 @@ class Settings:
     grace_s: float = _setting(20.0, "Seconds that running calls and jobs get to end, then cut.")
     workers: int = _setting(0, "Worker processes of each service. 0: as many as CPUs.")
     max_operations: int = _setting(0, "Operations run at once by each service. 0: as it asks for.")
+    run_operations: bool = _setting(
+        True, "Work on operations. Off: accept and answer only, and leave the work to others."
+    )
     lease_s: float = _setting(15.0, "Seconds without a sign of life until another takes over.")
     log_format: str = _setting("json", "json or text.")
     log_level: str = _setting("INFO", "DEBUG, INFO, WARNING or ERROR.")
