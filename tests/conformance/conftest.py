@@ -21,9 +21,9 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return str(tmp_path / "a store")
 
 
-@pytest.fixture(params=[*KINDS, "fenced local", pytest.param("fenced s3", marks=pytest.mark.minio)])
+@pytest.fixture(params=[*KINDS, "fenced local"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    """An empty store of each kind; fenced ones hold their lease, and nothing else."""
+    """An empty store of each kind; the fenced one holds its lease, and nothing else."""
     fenced, _, kind = str(request.param).rpartition(" ")
     url = request.getfixturevalue("s3_url") if kind == "s3" else str(tmp_path / "a store")
     opened = open_store(url)

@@ -312,9 +312,8 @@ class TestFiles:
 
 class TestListing:
     # Byte order: '!' < '-' < '.' < '/' < '0' < 'A' < 'a' < 'é'
-    KEYS = (
+    POPULATION = (
         "a!",
-        "a-b",
         "a-b/c",
         "a.b",
         "a/b",
@@ -328,8 +327,6 @@ class TestListing:
         "é",
         "\U0001f600",
     )
-    # "a-b" and "a-b/c" may not live together; each half is a valid population.
-    POPULATION = tuple(key for key in KEYS if key != "a-b")
 
     @pytest.fixture
     def full(self, store: Store) -> Store:
@@ -342,30 +339,29 @@ class TestListing:
         sizes = {info.key: info.size for info in full.iterate("a")}
         assert all(size == len(key.encode()) for key, size in sizes.items())
 
-    @pytest.mark.parametrize("prefix", ["a", "a-", "a/", "a/c", "a/c/", "a/c/d", "z/a", "é", "no"])
-    def test_prefix_may_end_anywhere(self, full: Store, prefix: str) -> None:
-        expected = [key for key in self.POPULATION if key.startswith(prefix)]
-        assert listed(full, prefix) == sorted(expected, key=str.encode)
+    def test_prefix_may_end_anywhere(self, full: Store) -> None:
+        for prefix in ("a", "a-", "a/", "a/c", "a/c/", "a/c/d", "z/a", "é", "no"):
+            expected = [key for key in self.POPULATION if key.startswith(prefix)]
+            assert listed(full, prefix) == sorted(expected, key=str.encode), prefix
 
-    @pytest.mark.parametrize("limit", [1, 2, 5, 12, 13, 14, 1000])
-    def test_pages_are_complete_and_disjoint(self, full: Store, limit: int) -> None:
-        found: list[str] = []
-        after: str | None = ""
-        while after is not None:
-            page = full.list("", after=after, limit=limit)
-            assert len(page.objects) <= limit
-            assert page.objects, "an empty page should not have been announced"
-            found += [info.key for info in page.objects]
-            after = page.next_after
-        keys = [key for key in found if not key.startswith("leases/")]
-        assert keys == sorted(self.POPULATION, key=str.encode)
+    def test_pages_are_complete_and_disjoint(self, full: Store) -> None:
+        for limit in (1, 2, 5, 12, 13, 14, 1000):
+            found: list[str] = []
+            after: str | None = ""
+            while after is not None:
+                page = full.list("", after=after, limit=limit)
+                assert 0 < len(page.objects) <= limit, "an empty page was announced"
+                found += [info.key for info in page.objects]
+                after = page.next_after
+            keys = [key for key in found if not key.startswith("leases/")]
+            assert keys == sorted(self.POPULATION, key=str.encode), limit
 
-    @pytest.mark.parametrize("after", ["a", "a-b", "a-b/c", "a/", "a/c", "a/c/d", "a/c/zzz", "zz"])
-    def test_after_need_not_exist(self, full: Store, after: str) -> None:
-        expected = [key for key in self.POPULATION if key.encode() > after.encode()]
-        found = [info.key for info in full.list("", after=after).objects]
-        keys = [key for key in found if not key.startswith("leases/")]
-        assert keys == sorted(expected, key=str.encode)
+    def test_after_need_not_exist(self, full: Store) -> None:
+        for after in ("a", "a-b", "a-b/c", "a/", "a/c", "a/c/d", "a/c/zzz", "zz"):
+            expected = [key for key in self.POPULATION if key.encode() > after.encode()]
+            found = [info.key for info in full.list("", after=after).objects]
+            keys = [key for key in found if not key.startswith("leases/")]
+            assert keys == sorted(expected, key=str.encode), after
 
     def test_empty_store(self, store: Store) -> None:
         page = store.list("x/")

@@ -254,23 +254,48 @@ class TestFullDisk:
         assert done.returncode == 0, done.stderr
 
     def test_full_file_system(self, tmp_path: Path, large: Path) -> None:
-        mountpoint = tmp_path / "disk"
-        mountpoint.mkdir()
-        # A mount namespace of its own: gone with the process, and no root needed where the kernel
-        # lets users make one.
-        unshare = ["unshare", "--mount", "--map-root-user"]
-        mount = f"mount -t tmpfs -o size=2m none '{mountpoint}'"
-        if subprocess.run([*unshare, "sh", "-c", mount], capture_output=True).returncode != 0:
-            pytest.skip("this kernel lets us mount nothing")
-        command = [sys.executable, "-c", self.FILL, str(mountpoint), str(large)]
-        done = subprocess.run(
-            [*unshare, "sh", "-c", f'{mount} && exec "$@"', "sh", *command],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        assert list(mountpoint.iterdir()) == []
+        run_on_tmpfs(tmp_path / "disk", "size=2m", self.FILL, str(large))
+
+
+class TestReadOnlyFileSystem:
+    LOOK = textwrap.dedent(
+        """
+        import sys
+        from pathlib import Path
+        from tagloom.errors import PermissionDenied
+        from tagloom.store.local import LocalStore
+
+        try:
+            LocalStore(Path(sys.argv[1]))
+        except PermissionDenied as error:
+            assert error.reason == "STORE_NOT_WRITABLE", error
+            assert "Read-only file system" in error.message
+        else:
+            raise SystemExit("the disk was not read-only")
+        """
+    )
+
+    def test_is_said_at_once(self, tmp_path: Path) -> None:
+        run_on_tmpfs(tmp_path / "disk", "ro", self.LOOK)
+
+
+def run_on_tmpfs(mountpoint: Path, options: str, script: str, *arguments: str) -> None:
+    """Run a Python script on a small file system, in a mount namespace that goes with it."""
+    mountpoint.mkdir()
+    # Needs no root where the kernel lets users make namespaces.
+    unshare = ["unshare", "--mount", "--map-root-user"]
+    mount = f"mount -t tmpfs -o {options} none '{mountpoint}'"
+    if subprocess.run([*unshare, "sh", "-c", mount], capture_output=True).returncode != 0:
+        pytest.skip("this kernel lets us mount nothing")
+    command = [sys.executable, "-c", script, str(mountpoint), *arguments]
+    done = subprocess.run(
+        [*unshare, "sh", "-c", f'{mount} && exec "$@"', "sh", *command],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert list(mountpoint.iterdir()) == [], "it was written to the real disk"
 
 
 @pytest.mark.parametrize("key", ["a/b", "c"])
