@@ -46,7 +46,9 @@ def experiment_pipeline(
     inputs: hash of all inputs, kept with the report so that an equal experiment is recognised.
     """
     collected = collect_photos(experiment=name, collect=collect, salt=salt)
-    filtered = filter_photos(experiment=name, collection=collected.outputs["Output"], filter=filter)
+    filtered = filter_photos(
+        experiment=name, collection=collected.outputs["Output"], filter=filter, salt=salt
+    )
     plan = plan_runs(
         experiment=name, dataset=filtered.outputs["Output"], train=train, evaluate=evaluate
     )

@@ -14,12 +14,13 @@ def filter_photos(
     experiment: str,
     collection: str,
     filter: dict[str, Any],
+    salt: str,
     counts: dsl.Output[dsl.Metrics],
 ) -> str:
     """Returns the dataset's name, `datasets/{id}`."""
     from pipelines.steps.filter import filter_photos as run
 
-    dataset = run(experiment, collection, filter)
+    dataset = run(experiment, collection, filter, salt)
     counts.log_metric("judged", dataset.judged_count)
     counts.log_metric("kept", dataset.kept_count)
     counts.log_metric("rejected", dataset.rejected_count)

@@ -10,17 +10,23 @@ from pipelines.identity import resource_id
 from pipelines.report.words import count
 from pipelines.spec import FilterSpec
 from pipelines.steps.session import step
-from tagloom.v1 import filter_pb2
+from tagloom.v1 import filter_pb2, scraper_pb2
 
 __all__ = ["filter_photos", "filter_request"]
 
 
-def filter_photos(experiment: str, collection: str, filter: dict[str, Any]) -> filter_pb2.Dataset:
+def filter_photos(
+    experiment: str, collection: str, filter: dict[str, Any], salt: str
+) -> filter_pb2.Dataset:
     """Returns the dataset, complete."""
-    request = filter_request(experiment, collection, FilterSpec.model_validate(filter))
-    name = f"datasets/{request.dataset_id}"
+    spec = FilterSpec.model_validate(filter)
     with step("filter") as current:
         client = current.clients.filter
+        photos = current.clients.scraper.GetCollection(
+            scraper_pb2.GetCollectionRequest(name=collection)
+        )
+        request = filter_request(experiment, photos, spec, salt)
+        name = f"datasets/{request.dataset_id}"
 
         def create(request_id: str) -> operations_pb2.Operation:
             request.request_id = request_id
@@ -42,14 +48,22 @@ def filter_photos(experiment: str, collection: str, filter: dict[str, Any]) -> f
 
 
 def filter_request(
-    experiment: str, collection: str, spec: FilterSpec
+    experiment: str, collection: scraper_pb2.Collection, spec: FilterSpec, salt: str
 ) -> filter_pb2.CreateDatasetRequest:
-    """The call, without its request id."""
-    inputs = {"collection": collection, "filter": spec.model_dump(mode="json")}
+    """The call, without its request id.
+
+    The dataset's id follows from the photos' bytes: a folder that was copied or touched makes a new
+    collection, but not a new dataset, so nothing is trained twice.
+    """
+    inputs = {
+        "photos": collection.content_sha256,
+        "filter": spec.model_dump(mode="json"),
+        "salt": salt,
+    }
     modes = {"center": filter_pb2.Crop.MODE_CENTER, "tiles": filter_pb2.Crop.MODE_TILES}
     request = filter_pb2.CreateDatasetRequest(
         dataset_id=resource_id(experiment, inputs),
-        collection=collection,
+        collection=collection.name,
         resolution=spec.resolution,
         crop=filter_pb2.Crop(
             mode=modes[spec.crop], tile_size=spec.tile_size, output_size=spec.output_size

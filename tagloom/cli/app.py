@@ -10,6 +10,8 @@ import importlib
 
 import click
 
+from tagloom.cli.session import common_options
+
 __all__ = ["main"]
 
 _EXPERIMENTS = "From photos to a generator"
@@ -70,7 +72,8 @@ class _Root(click.Group):
 
 
 @click.command(cls=_Root, context_settings={"help_option_names": ["-h", "--help"]})
-def main() -> None:
+@common_options
+def main(target: str | None, store: str | None, as_json: bool) -> None:
     """Tagloom turns a folder of photos, or a hashtag, into an image generator of that subject.
 
     \b

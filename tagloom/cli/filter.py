@@ -99,7 +99,7 @@ def verdicts_command(
     from tagloom.v1 import filter_pb2
 
     name = f"datasets/{dataset.removeprefix('datasets/')}"
-    with session.clients("filter") as clients:
+    with session.clients("filter", works=False) as clients:
         request = filter_pb2.ListVerdictsRequest(parent=name, page_size=1000)
         verdicts = list(iterate(clients.filter.ListVerdicts, request, lambda p: p.verdicts))
         missing: list[str] = []

@@ -89,7 +89,7 @@ def generate_command(
     formats = {"png": generator_pb2.IMAGE_FORMAT_PNG, "npy": generator_pb2.IMAGE_FORMAT_NPY}
     digits = max(4, len(str(max(seeds))))
     written: list[str] = []
-    with session.clients("generator") as clients, Bars() as bars:
+    with session.clients("generator", works=False) as clients, Bars() as bars:
         for begin in range(0, len(seeds), _REQUEST):
             request = generator_pb2.GenerateImagesRequest(
                 network=name, seeds=seeds[begin : begin + _REQUEST], format=formats[file_format]

@@ -31,7 +31,8 @@ def list_command(session: Session, service: str | None, active: bool) -> None:
     from tagloom.cli.output import table
 
     services = [service] if service else list(_SERVICES)
-    with session.clients(*services) as clients:
+    # Without a target any one service will do: each reads the records of all.
+    with session.clients("scraper", works=False) as clients:
         found = [
             describe(operation)
             for each in services
@@ -77,7 +78,7 @@ def wait_command(session: Session, name: str) -> None:
 @command_options
 def cancel_command(session: Session, name: str) -> None:
     """Ask an operation to stop; what is durable stays."""
-    with session.clients(_service(name)) as clients:
+    with session.clients(_service(name), works=False) as clients:
         clients.cancel_operation(name)
     session.answer({"cancelled": name}, f"{name} was asked to stop.")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -129,9 +129,10 @@ def ls_command(session: Session, name: str | None) -> None:
     else:
         wanted = {k: v for k, v in kinds.items() if name in (None, k)}
         if wanted:
-            with session.clients(*(kind.service for kind in wanted.values())) as clients:
+            services = [kind.service for kind in wanted.values()] if name else []
+            with session.clients(*services, works=False) as clients:
                 for kind in wanted.values():
-                    for found in kind.list(clients):
+                    for found in _offered(kind.list(clients), required=bool(name)):
                         rows.append((found.name, when(found.create_time), kind.line(found)))
                         documents.append(plain(found))
         if name in (None, _EXPERIMENTS) and not session.target:
@@ -154,13 +155,13 @@ def get_command(session: Session, name: str) -> None:
         from tagloom.cli.operations import describe
 
         service = name.removeprefix("operations/").partition(".")[0]
-        with session.clients(service) as clients:
+        with session.clients(service, works=False) as clients:
             document = describe(clients.get_operation(name))
     elif name.startswith(f"{_EXPERIMENTS}/"):
         document = _experiment(session, name)
     else:
         kind = _kind_of(name)
-        with session.clients(kind.service) as clients:
+        with session.clients(kind.service, works=False) as clients:
             document = plain(kind.get(clients, name))
     session.answer(document, facts(document))
 
@@ -175,8 +176,7 @@ def rm_command(session: Session, name: str) -> None:
         raise InvalidArgument(
             f"{name} cannot be removed by this command.", reason="NOT_REMOVABLE", value=name
         )
-    services = {"scraper", "filter", "trainer", "evaluator"} if not session.target else set()
-    with session.clients(*services) as clients:
+    with session.clients("scraper", "filter", "trainer", "evaluator", works=False) as clients:
         kind.get(clients, name)
         referrers = list(kind.referrers(clients, name)) if kind.referrers else []
         if referrers:
@@ -188,6 +188,15 @@ def rm_command(session: Session, name: str) -> None:
             )
         kind.delete(clients, name)
     session.answer({"removed": name}, f"Removed {name}.")
+
+
+def _offered(found: Iterable[Any], *, required: bool) -> Iterator[Any]:
+    """What a service lists; nothing, unless `required`, when it is not installed there."""
+    try:
+        yield from found
+    except FailedPrecondition as error:
+        if required or error.reason != "UNIMPLEMENTED":
+            raise
 
 
 def _kind_of(name: str) -> _Kind:
@@ -209,7 +218,7 @@ def _snapshots(
     from tagloom.client import iterate
     from tagloom.v1 import trainer_pb2
 
-    with session.clients("trainer") as clients:
+    with session.clients("trainer", works=False) as clients:
         request = trainer_pb2.ListSnapshotsRequest(parent=run)
         found = list(iterate(clients.trainer.ListSnapshots, request, lambda p: p.snapshots))
     rows = [(s.name, when(s.create_time), f"{s.kimg:g} kimg") for s in found]

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
 import click
+from click.core import ParameterSource
 
 from tagloom.errors import TagloomError
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from tagloom.client import Clients
     from tagloom.store import Store
 
-__all__ = ["DEFAULT_STORE", "Session", "command_options", "prepare_workers"]
+__all__ = ["DEFAULT_STORE", "Session", "command_options", "common_options", "prepare_workers"]
 
 DEFAULT_STORE = "./tagloom-data"
 P = ParamSpec("P")
@@ -39,10 +40,12 @@ class Session:
         self.as_json = as_json
 
     @contextmanager
-    def clients(self, *services: str) -> Iterator[Clients]:
+    def clients(self, *services: str, works: bool = True) -> Iterator[Clients]:
         """Clients for the target; without one, for a stack inside this process.
 
-        `services` are those that the command needs: no other is started.
+        `services` are those that the command needs (none: all that are installed): no other is
+        started. A command that only reads says `works=False`: else its stack would take up the
+        unfinished work that it finds in the store, for the moment that it lives.
         """
         from tagloom.client import connect
 
@@ -56,7 +59,7 @@ class Session:
 
         prepare_workers()
         configure_logging("text", os.environ.get("TAGLOOM_LOG_LEVEL", "ERROR"))
-        given = {"store": self.store_url, "metrics_address": "", "log_format": "text"}
+        given = {"store": self.store_url, "metrics_address": "", "run_operations": works}
         settings = Settings.from_environment(given=given)
         with in_process(settings, only=services) as clients:
             yield clients
@@ -90,30 +93,56 @@ class Session:
             click.echo(text)
 
 
+def common_options(function: Callable[..., None]) -> Callable[..., None]:
+    """--target, --store and --json: understood before a command's name and after it."""
+    options = (
+        click.option(
+            "--target",
+            envvar="TAGLOOM_TARGET",
+            metavar="ADDRESS",
+            help="Address of the services, or a template with {service}; else they start in here.",
+        ),
+        click.option(
+            "--store",
+            envvar="TAGLOOM_STORE",
+            metavar="URL",
+            help="Store of the services started in here: a folder, or s3://bucket "
+            f"[default: {DEFAULT_STORE}].",
+        ),
+        click.option("--json", "as_json", is_flag=True, help="Answer with one JSON document."),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
 def command_options(
     function: Callable[Concatenate[Session, P], None],
 ) -> Callable[..., None]:
     """Gives a command --target, --store and --json, and its errors their exit code."""
 
-    @click.option(
-        "--target",
-        envvar="TAGLOOM_TARGET",
-        default="",
-        metavar="ADDRESS",
-        help="Address of the services, or a template with {service}; else they start in here.",
-    )
-    @click.option(
-        "--store",
-        envvar="TAGLOOM_STORE",
-        default=DEFAULT_STORE,
-        show_default=True,
-        metavar="URL",
-        help="Store of the services started in here: a folder, or s3://bucket.",
-    )
-    @click.option("--json", "as_json", is_flag=True, help="Answer with one JSON document.")
+    @common_options
     @functools.wraps(function)
-    def wrapper(target: str, store: str, as_json: bool, *args: P.args, **kwargs: P.kwargs) -> None:
-        session = Session(target, store, as_json)
+    def wrapper(
+        target: str | None,
+        store: str | None,
+        as_json: bool,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> None:
+        context = click.get_current_context()
+        before: dict[str, Any] = context.find_root().params
+
+        def chosen(name: str, value: str | None) -> str | None:
+            # Said here, else said before the command's name, else the environment's (in both).
+            here = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+            return value if here else before.get(name) or value
+
+        session = Session(
+            chosen("target", target) or "",
+            chosen("store", store) or DEFAULT_STORE,
+            as_json or bool(before.get("as_json")),
+        )
         try:
             function(session, *args, **kwargs)
         except TagloomError as error:

@@ -111,7 +111,7 @@ def stop_command(session: Session, run: str) -> None:
     from tagloom.cli.output import plain
     from tagloom.v1 import trainer_pb2
 
-    with session.clients("trainer") as clients:
+    with session.clients("trainer", works=False) as clients:
         result = clients.trainer.StopRun(trainer_pb2.StopRunRequest(name=_name(run)))
     session.answer(
         plain(result), f"{result.name} stops after saving its state, at {_kimg(result)}."
