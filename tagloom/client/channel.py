@@ -82,8 +82,9 @@ def open_channel(
         # Notice within a minute that the other side is gone without a word.
         ("grpc.keepalive_time_ms", 30_000),
         ("grpc.keepalive_timeout_ms", 20_000),
-        # After a restart of the server, do not wait two minutes to look again.
-        ("grpc.max_reconnect_backoff_ms", 5_000),
+        # After a restart of the server, look again soon: while the retries above still go on.
+        ("grpc.initial_reconnect_backoff_ms", 200),
+        ("grpc.max_reconnect_backoff_ms", 1_000),
     ]
     if bool(credentials.tls_client_cert) != bool(credentials.tls_client_key):
         raise InvalidArgument(

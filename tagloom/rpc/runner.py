@@ -191,7 +191,11 @@ class Runner:
             if not record.state.done:
                 await self._attempt(record, lease)
         except LeaseLost as error:
-            _log.warning("operations/%s.%s: %s", operations.service, operation_id, error.message)
+            _log.warning(
+                "operations/%s.%s: %s",
+                *(operations.service, operation_id, error.message),
+                extra={"reason": error.reason},
+            )
         except Exception:
             # Whatever it was, the record still says what to do, and a next attempt will.
             _log.exception("operations/%s.%s: attempt broken off", operations.service, operation_id)

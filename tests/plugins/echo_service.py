@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import counting
 import grpc
 import grpc.aio
 from google.longrunning import operations_pb2
@@ -17,11 +17,9 @@ from google.protobuf.struct_pb2 import Struct
 from google.protobuf.wrappers_pb2 import StringValue
 
 from tagloom import errors
-from tagloom.progress import Report
 from tagloom.rpc.background import BackgroundServer
 from tagloom.rpc.job import Job
 from tagloom.rpc.service import Kit
-from tagloom.store.interface import Store
 
 SERVICE = "tagloom.test.Echo"
 
@@ -88,38 +86,11 @@ class EchoService:
 
     async def _count(self, request: Struct, job: Job) -> Struct:
         total = await job.run_in_worker(
-            count, request["name"], int(request["units"]), float(request["seconds"])
+            counting.count, request["name"], int(request["units"]), float(request["seconds"])
         )
         response = Struct()
         response.update({"name": request["name"], "total": total})
         return response
-
-
-def count(store: Store, name: str, units: int, seconds: float, *, report: Report) -> int:
-    """Do each unit once: whoever comes later finds what is done. Leaves a trace of each doing."""
-    if name == "crash":
-        raise RuntimeError("a secret of the inside")
-    if name == "missing":
-        raise errors.NotFound("There is no such thing to count; name another.", reason="NOTHING")
-    if name == "die":
-        os.kill(os.getpid(), 9)
-    while name == "deaf":
-        time.sleep(0.1)
-    for unit in range(units):
-        report("count", unit, units, f"unit {unit}")
-        key = f"counts/{name}/units/{unit:04d}"
-        if store.exists(key):
-            continue
-        time.sleep(seconds)
-        store.put(f"counts/{name}/traces/{unit:04d}-{os.getpid()}-{time.time_ns()}", b"")
-        store.put(key, str(unit).encode(), if_none_match=True)
-    total = sum(int(store.get(info.key)) for info in store.iterate(f"counts/{name}/units/"))
-    # Traces of the end: there must be one manifest, and it says who committed it.
-    manifest = f"counts/{name}/manifest.json"
-    if not store.exists(manifest):
-        store.put(manifest, str(os.getpid()).encode(), if_none_match=True)
-    report("count", units, units, "counted")
-    return total
 
 
 class EchoClient:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import echo_service
 import grpc
 import pytest
 from echo_service import EchoClient, Serve
@@ -23,6 +24,7 @@ from tagloom.errors import DataLoss, InvalidArgument
 from tagloom.rpc import records
 from tagloom.rpc.background import BackgroundServer
 from tagloom.rpc.errors import from_rpc_error, from_status
+from tagloom.rpc.settings import Settings
 from tagloom.store import Store, open_store
 from tagloom.store.lease import acquire
 from tagloom.v1 import operation_pb2
@@ -69,14 +71,33 @@ class Operations:
         raise AssertionError(f"{name} never came to {phase}")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("operations")
+
+
+@pytest.fixture(scope="module")
+def server(folder: Path) -> Iterator[BackgroundServer]:
+    """One server for all tests that need none of their own; each counts under its own name."""
+    settings = Settings(store=str(folder), address="127.0.0.1:0", grace_s=6.0, workers=2)
+    with BackgroundServer({"echo": echo_service.register}, settings) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def store(server: BackgroundServer, folder: Path) -> Store:
+    return open_store(str(folder))
+
+
+@pytest.fixture(scope="module")
+def channel(server: BackgroundServer) -> Iterator[grpc.Channel]:
+    with grpc.insecure_channel(server.address) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
 def operations(channel: grpc.Channel) -> Operations:
     return Operations(channel)
-
-
-@pytest.fixture
-def store(server: BackgroundServer, tmp_path: Path) -> Store:
-    return open_store(str(tmp_path / "store"))
 
 
 def metadata_of(operation: operations_pb2.Operation) -> operation_pb2.OperationMetadata:
@@ -113,10 +134,10 @@ def refused(code: grpc.StatusCode, reason: str) -> Iterator[None]:
 def test_an_operation_runs_and_keeps_its_result(
     echo: EchoClient, operations: Operations, store: Store
 ) -> None:
-    accepted = echo.count("a", units=5)
+    accepted = echo.count("plain", units=5)
     assert not accepted.done
     metadata = metadata_of(accepted)
-    assert (metadata.method, metadata.target, metadata.phase) == ("Count", "counts/a", "queued")
+    assert (metadata.method, metadata.target, metadata.phase) == ("Count", "counts/plain", "queued")
     done = operations.wait(accepted.name)
     assert total_of(done) == 0 + 1 + 2 + 3 + 4
     metadata = metadata_of(done)
@@ -124,13 +145,13 @@ def test_an_operation_runs_and_keeps_its_result(
     assert metadata.last_message == "counted"
     assert (metadata.fence, metadata.owner != "") == (1, True)
     assert operations.get(accepted.name) == done
-    assert traces(store, "a") == ["0000", "0001", "0002", "0003", "0004"]
+    assert traces(store, "plain") == ["0000", "0001", "0002", "0003", "0004"]
 
 
 def test_progress_and_its_eta_are_seen_while_it_runs(
     echo: EchoClient, operations: Operations
 ) -> None:
-    name = echo.count("a", units=40, seconds=0.1).name
+    name = echo.count("eta", units=40, seconds=0.1).name
     end = time.monotonic() + 15
     while not (metadata := metadata_of(operations.get(name))).HasField("eta"):
         assert time.monotonic() < end
@@ -164,7 +185,7 @@ def test_failures_are_kept_with_their_reason(
 def test_waiting_ends_with_its_timeout_or_the_deadline(
     echo: EchoClient, operations: Operations
 ) -> None:
-    name = echo.count("a", units=100, seconds=0.1).name
+    name = echo.count("timeout", units=100, seconds=0.1).name
     started = time.monotonic()
     assert not operations.wait(name, seconds=0.3).done
     assert time.monotonic() - started < 3
@@ -181,12 +202,12 @@ def test_the_same_request_id_gives_the_same_operation(
     echo: EchoClient, operations: Operations, store: Store
 ) -> None:
     request_id = str(uuid.uuid4())
-    first = echo.count("a", request_id=request_id)
-    assert echo.count("a", request_id=request_id).name == first.name
+    first = echo.count("same-id", request_id=request_id)
+    assert echo.count("same-id", request_id=request_id).name == first.name
     done = operations.wait(first.name)
-    again = echo.count("a", request_id=request_id)
+    again = echo.count("same-id", request_id=request_id)
     assert again == done
-    assert len(traces(store, "a")) == 3
+    assert len(traces(store, "same-id")) == 3
 
 
 def test_racing_requests_with_one_id_are_one_operation(
@@ -195,7 +216,9 @@ def test_racing_requests_with_one_id_are_one_operation(
     request_id = str(uuid.uuid4())
     names: list[str] = []
     racers = [
-        threading.Thread(target=lambda: names.append(echo.count("a", request_id=request_id).name))
+        threading.Thread(
+            target=lambda: names.append(echo.count("race", request_id=request_id).name)
+        )
         for _ in range(16)
     ]
     for racer in racers:
@@ -205,27 +228,28 @@ def test_racing_requests_with_one_id_are_one_operation(
     assert len(names) == 16
     assert len(set(names)) == 1
     operations.wait(names[0])
-    assert len(traces(store, "a")) == 3
-    assert len(list(store.iterate("operations/"))) == 1
+    assert len(traces(store, "race")) == 3
+    found = [each for each in records.iterate(store) if each.target == "counts/race"]
+    assert len(found) == 1
 
 
 def test_a_request_id_cannot_stand_for_two_requests(echo: EchoClient) -> None:
     request_id = str(uuid.uuid4())
-    echo.count("a", request_id=request_id)
+    echo.count("reused", request_id=request_id)
     with refused(grpc.StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED"):
         echo.count("b", request_id=request_id)
     with refused(grpc.StatusCode.INVALID_ARGUMENT, "REQUEST_ID_INVALID"):
-        echo.count("a", request_id="tomorrow")
+        echo.count("reused", request_id="tomorrow")
 
 
 def test_a_server_that_died_between_claim_and_record_is_made_good(
     echo: EchoClient, operations: Operations, store: Store
 ) -> None:
     request_id = str(uuid.uuid4())
-    first = operations.wait(echo.count("a", request_id=request_id).name)
+    first = operations.wait(echo.count("claim", request_id=request_id).name)
     # As if the record had never been written.
-    store.delete(next(info.key for info in store.iterate("operations/")))
-    again = echo.count("a", request_id=request_id)
+    store.delete(records.record_key(*records.parse_name(first.name)))
+    again = echo.count("claim", request_id=request_id)
     assert again.name == first.name
     assert total_of(operations.wait(again.name)) == total_of(first)
 
@@ -236,7 +260,7 @@ def test_a_server_that_died_between_claim_and_record_is_made_good(
 def test_a_running_operation_is_cancelled(
     echo: EchoClient, operations: Operations, store: Store
 ) -> None:
-    name = echo.count("a", units=1000, seconds=0.05).name
+    name = echo.count("cancelled", units=1000, seconds=0.05).name
     operations.until(name, "count")
     started = time.monotonic()
     operations.cancel(name)
@@ -244,10 +268,10 @@ def test_a_running_operation_is_cancelled(
     assert time.monotonic() - started < 3
     assert ended.error.code == code_pb2.CANCELLED
     assert metadata_of(ended).phase == "cancelled"
-    done = len(traces(store, "a"))
+    done = len(traces(store, "cancelled"))
     assert 0 < done < 1000
     time.sleep(0.3)
-    assert len(traces(store, "a")) == done  # it really stopped
+    assert len(traces(store, "cancelled")) == done  # it really stopped
     operations.cancel(name)  # nothing to do any more, and no error
 
 
@@ -294,7 +318,7 @@ def test_as_many_run_at_once_as_allowed_and_the_rest_follow(serve: Serve, tmp_pa
 def test_only_finished_operations_can_be_deleted(
     echo: EchoClient, operations: Operations, store: Store
 ) -> None:
-    name = echo.count("a", units=100, seconds=0.05).name
+    name = echo.count("deleted", units=100, seconds=0.05).name
     with refused(grpc.StatusCode.FAILED_PRECONDITION, "OPERATION_NOT_DONE"):
         operations.delete(name)
     operations.cancel(name)
@@ -304,7 +328,7 @@ def test_only_finished_operations_can_be_deleted(
         operations.get(name)
     with refused(grpc.StatusCode.NOT_FOUND, "OPERATION_NOT_FOUND"):
         operations.cancel(name)
-    assert list(store.iterate("operations/")) == []
+    assert not store.exists(records.record_key(*records.parse_name(name)))
 
 
 @pytest.mark.parametrize("name", ["", "operations/", "operations/echo", "operations/a.b/c", "x"])
@@ -317,7 +341,15 @@ def test_names_that_are_none(operations: Operations, name: str) -> None:
 # Listing
 
 
-def test_listing_pages_and_filters(echo: EchoClient, operations: Operations) -> None:
+@pytest.fixture
+def empty(serve: Serve) -> Iterator[tuple[EchoClient, Operations]]:
+    """A server whose store holds no operations yet."""
+    with serve() as server, grpc.insecure_channel(server.address) as channel:
+        yield EchoClient(channel), Operations(channel)
+
+
+def test_listing_pages_and_filters(empty: tuple[EchoClient, Operations]) -> None:
+    echo, operations = empty
     names = [echo.count(f"n{index}").name for index in range(5)]
     for name in names:
         operations.wait(name)
