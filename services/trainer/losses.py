@@ -23,7 +23,7 @@ from tagloom.networks.ops.upfirdn2d import filter2d
 __all__ = ["LossSettings", "Losses", "Measured"]
 
 Measured = dict[str, Tensor]
-"""Per-sample values of a phase, detached: `fake_scores`, `real_scores`, `g_loss`, `d_loss` [N, 1];
+"""Per-sample values of a phase, detached: `fake_score`, `real_score`, `g_loss`, `d_loss` [N, 1];
 `r1_penalty` [N], before gamma; `path_penalty` [N / shrink], before its weight."""
 
 
@@ -95,7 +95,7 @@ class Losses:
         scores = self._judge(phase, "fake", fake, c, draws, images_seen)
         loss = F.softplus(-scores)
         _backward(loss.mean() * gain)
-        return {"fake_scores": scores.detach(), "g_loss": loss.detach()}
+        return {"fake_score": scores.detach(), "g_loss": loss.detach()}
 
     def _g_path_length(self, phase: PhaseName, draws: StepDraws, gain: float) -> Measured:
         """Steps of fixed size in W should change the image by a fixed amount."""
@@ -124,7 +124,7 @@ class Losses:
         scores = self._judge(phase, "fake", fake, c, draws, images_seen)
         loss = F.softplus(scores)
         _backward(loss.mean() * gain)
-        return {"fake_scores": scores.detach(), "d_loss_fake": loss.detach()}
+        return {"fake_score": scores.detach(), "d_loss_fake": loss.detach()}
 
     def _d_real(
         self,
@@ -139,7 +139,7 @@ class Losses:
         penalise = phase in ("Dreg", "Dboth")
         real = real.detach().requires_grad_(penalise)
         scores = self._judge(phase, "real", real, c, draws, images_seen)
-        measured: Measured = {"real_scores": scores.detach()}
+        measured: Measured = {"real_score": scores.detach()}
         loss = scores.new_zeros([])
         if phase in ("Dmain", "Dboth"):
             real_loss = F.softplus(-scores)

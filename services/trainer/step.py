@@ -76,6 +76,18 @@ class Statistics:
         self._sums.clear()
         return means
 
+    def state(self) -> tuple[list[str], Tensor]:
+        """Names, and [names, 2] sums and numbers of values, in one tensor."""
+        names = sorted(self._sums)
+        rows = [self._sums[name] for name in names]
+        return names, torch.stack(rows) if rows else torch.zeros([0, 2])
+
+    def load(self, names: list[str], sums: Tensor) -> None:
+        """The inverse of `state`."""
+        self._sums.clear()
+        for name, row in zip(names, sums, strict=True):
+            self._sums[name].copy_(row)
+
 
 class TrainingStep:
     """Networks, optimisers and moving averages, and how a step moves them."""
@@ -158,9 +170,9 @@ class TrainingStep:
             self._leave_out(phase)
         for name, values in measured.items():
             self.statistics.add(name, values)
-        if "real_scores" in measured:
-            signs = measured["real_scores"].sign()
-            self.statistics.add("real_signs", signs)
+        if "real_score" in measured:
+            signs = measured["real_score"].sign()
+            self.statistics.add("real_sign", signs)
             self.signs[0] += signs.sum()
             self.signs[1] += signs.numel()
 

@@ -157,8 +157,8 @@ REPORTED = {
     "D/loss": "d_loss",
     "r1_penalty": "r1_penalty",
     "pl_penalty": "path_penalty",
-    "scores/fake": "fake_scores",
-    "scores/real": "real_scores",
+    "scores/fake": "fake_score",
+    "scores/real": "real_score",
 }
 
 

@@ -1,0 +1,154 @@
+"""Training images: read once, shuffled forever, the same way after every restart."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import io
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+from services.trainer.draws import keyed_generator
+from tagloom.artifacts import layout
+from tagloom.artifacts.dataset import Dataset
+from tagloom.errors import DataLoss, FailedPrecondition
+from tagloom.store.interface import ObjectNotFound, Store
+
+__all__ = ["Sampler", "TrainingImages", "image_size", "load_images"]
+
+_IN_MEMORY_BYTES = 2 * 2**30
+
+
+class TrainingImages:
+    """uint8 images [N, 3, H, W], in memory, or in a temporary file when they are many."""
+
+    def __init__(self, images_NCHW: NDArray[np.uint8]) -> None:
+        self._images = images_NCHW
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    @property
+    def resolution(self) -> int:
+        """Side in pixels."""
+        return int(self._images.shape[2])
+
+    def batch(self, indices: NDArray[np.int64], mirrored: NDArray[np.bool_]) -> Tensor:
+        """[B, 3, H, W] float32 in [-1, 1]; those mirrored are flipped left to right."""
+        images = self._images[indices]
+        if mirrored.any():
+            images[mirrored] = images[mirrored][:, :, :, ::-1]
+        return torch.from_numpy(images).to(torch.float32).div_(127.5).sub_(1)
+
+
+class Sampler:
+    """An endless shuffle: each epoch has every image once, in an order that the seed fixes.
+
+    What lies at a position depends on the seed, the position and the number of images alone.
+    With `mirror` an epoch has every image twice, once mirrored.
+    """
+
+    def __init__(self, images: int, *, seed: int, mirror: bool) -> None:
+        self._images = images
+        self._epoch_size = images * 2 if mirror else images
+        self._seed = seed
+        self._order = functools.lru_cache(maxsize=2)(self._shuffle)
+
+    def _shuffle(self, epoch: int) -> NDArray[np.int64]:
+        return keyed_generator(self._seed, "shuffle", 0, epoch).permutation(self._epoch_size)
+
+    def at(self, position: int, count: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Indices of the images at [position, position + count), and whether each is mirrored."""
+        places = np.arange(position, position + count)
+        epochs, offsets = np.divmod(places, self._epoch_size)
+        drawn = np.empty(count, dtype=np.int64)
+        for epoch in np.unique(epochs):
+            mask = epochs == epoch
+            drawn[mask] = self._order(int(epoch))[offsets[mask]]
+        return drawn % self._images, drawn >= self._images
+
+
+def image_size(dataset: Dataset) -> int:
+    """The side of a dataset's training images in pixels."""
+    return dataset.crop.output_size or dataset.resolution
+
+
+def load_images(store: Store, dataset: Dataset) -> TrainingImages:
+    """All training images of a dataset, checked against its manifest.
+
+    Raises FailedPrecondition (DATASET_EMPTY) without an image; DataLoss (DATASET_DAMAGED) when the
+    archive is missing, is not the one that the manifest names, or holds something else than square
+    images of one size.
+    """
+    name, key = f"datasets/{dataset.id}", layout.dataset_images(dataset.id)
+    with tempfile.TemporaryDirectory(prefix="tagloom-dataset-") as folder:
+        path = Path(folder, "images.zip")
+        try:
+            store.get_file(key, path)
+        except ObjectNotFound as error:
+            raise _damaged(name, f"{key} is missing") from error
+        with path.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        if digest != dataset.content_sha256:
+            raise _damaged(name, f"{key} is not the archive that its manifest names")
+        try:
+            with zipfile.ZipFile(path) as archive:
+                return TrainingImages(_decode(archive, name))
+        except zipfile.BadZipFile as error:
+            raise _damaged(name, f"{key} is not a zip archive") from error
+
+
+def _decode(archive: zipfile.ZipFile, name: str) -> NDArray[np.uint8]:
+    members = sorted(entry for entry in archive.namelist() if entry.lower().endswith(".png"))
+    if not members:
+        raise FailedPrecondition(
+            f"{name} has no training image; filter with lower thresholds or collect more.",
+            reason="DATASET_EMPTY",
+            resource=name,
+        )
+    images: NDArray[np.uint8] | None = None
+    for index, member in enumerate(members):
+        try:
+            with Image.open(io.BytesIO(archive.read(member)), formats=["PNG"]) as image:
+                size = image.size
+                if images is None:
+                    images = _room(len(members), size[0])
+                expected = images.shape[2]
+                if size != (expected, expected):
+                    raise _damaged(
+                        name,
+                        f"{member} has {size[0]} x {size[1]} pixels, not {expected} x {expected}",
+                    )
+                images[index] = np.asarray(image.convert("RGB")).transpose(2, 0, 1)
+        except (UnidentifiedImageError, OSError, zipfile.BadZipFile) as error:
+            raise _damaged(name, f"{member} cannot be decoded") from error
+    assert images is not None
+    return images
+
+
+def _room(count: int, side: int) -> NDArray[np.uint8]:
+    shape = (count, 3, side, side)
+    if count * 3 * side * side <= _IN_MEMORY_BYTES:
+        return np.empty(shape, dtype=np.uint8)
+    # The file has no name: the system removes it with the last reference, whatever happens.
+    with tempfile.TemporaryFile(prefix="tagloom-images-") as file:
+        room: np.memmap[Any, np.dtype[np.uint8]] = np.memmap(
+            file, dtype=np.uint8, mode="w+", shape=shape
+        )
+    return room
+
+
+def _damaged(name: str, what: str) -> DataLoss:
+    return DataLoss(
+        f"The images of {name} are damaged: {what}; filter its collection again.",
+        reason="DATASET_DAMAGED",
+        resource=name,
+    )

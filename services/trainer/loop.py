@@ -1,0 +1,261 @@
+"""Trains a run from wherever it is to its end."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Callable
+
+from services.trainer import records
+from services.trainer.dataset import load_images
+from services.trainer.session import Session
+from services.trainer.snapshot import write_snapshot
+from services.trainer.state import restore, save_state
+from tagloom.artifacts import layout
+from tagloom.artifacts.base import now
+from tagloom.artifacts.dataset import Dataset
+from tagloom.artifacts.run import Progress, Run, Tick
+from tagloom.errors import Cancelled, FailedPrecondition, TagloomError
+from tagloom.progress import Report
+from tagloom.store.fenced import FencedStore
+from tagloom.store.interface import Store
+from tagloom.store.lease import LeaseLost
+
+__all__ = ["Interrupted", "train"]
+
+_PROGRESS_INTERVAL_S = 1.0
+_STATE_INTERVAL_S = 60.0
+_STATE_INTERVAL_IMAGES = 1000
+_STATE_TIME_SHARE = 0.03
+
+
+class Interrupted(Cancelled):
+    """The process is going away (SIGTERM): the run is saved and waits for the next one."""
+
+
+def train(
+    store: Store, run_id: str, report: Report, *, stop: Callable[[], bool] = lambda: False
+) -> None:
+    """Trains `runs/<run_id>`, whose document lies in the store, to its kimg.
+
+    Continues from the last durable state if there is one; a run that has succeeded is left as it
+    is. Give a `FencedStore` wherever another process could train the same run. `report` is called
+    after every step with images seen and in total.
+
+    Returns when the run has succeeded, or was stopped by `records.request_stop`: the run's document
+    says which. Raises Cancelled if `report` did (the run is then saved and stopped), Interrupted if
+    `stop` returned true (saved, queued again), and any TagloomError that made the run fail.
+    """
+    run = records.read_run(store, run_id)
+    if run.state == "succeeded":
+        return
+    fence = store.fence if isinstance(store, FencedStore) else 0
+    run = records.update_run(
+        store, run, state="running", attempts=run.attempts + 1, fence=fence, message="Starting."
+    )
+    try:
+        _Loop(store, run, report, stop).run_to_end()
+    except LeaseLost:
+        raise  # another process owns the run: nothing of it is ours to write
+    except Interrupted as error:
+        records.update_run(store, run, state="queued", message=error.message)
+        raise
+    except _StopRequested as error:
+        records.update_run(store, run, state="stopped", message=error.message)
+    except Cancelled as error:
+        records.update_run(store, run, state="stopped", message=error.message)
+        raise
+    except TagloomError as error:
+        records.update_run(store, run, state="failed", message=error.message)
+        raise
+    except Exception as error:
+        records.update_run(
+            store, run, state="failed", message=f"The training broke down: {error!r}."
+        )
+        raise
+    else:
+        message = f"Trained to {run.options.kimg:g} kimg."
+        records.update_run(store, run, state="succeeded", message=message)
+
+
+class _StopRequested(Exception):
+    """Somebody asked for a stop through the store."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class _Loop:
+    """One attempt at a run: what is due when."""
+
+    def __init__(self, store: Store, run: Run, report: Report, stop: Callable[[], bool]) -> None:
+        self.store, self.run, self.report, self.stop = store, run, report, stop
+        self.report("load", 0, 0, f"Reading {run.dataset}.")
+        self.session, note = _open_session(store, run)
+        kimg = self.session.kimg
+        self.ticks = [tick for tick in records.read_ticks(store, run.id) if tick.kimg <= kimg]
+        self.message = note
+        self.g_change = self.session.parameter_change("G")
+        self.d_change = self.session.parameter_change("D")
+        self._progress_time = self._progress_cost = 0.0
+        self._state_time, self._state_cost = time.monotonic(), 0.0
+        self._state_images = self.session.step.images_seen
+        self._tick_seconds, self._tick_images = self.session.seconds, self._state_images
+
+    def run_to_end(self) -> None:
+        session, options = self.session, self.run.options
+        if session.step.images_seen == 0:
+            write_snapshot(self.store, session)
+        self._write_progress("train")
+        try:
+            while not session.done:
+                self._look_for_stop()
+                before = session.kimg
+                started = time.monotonic()
+                session.advance()
+                session.seconds += time.monotonic() - started
+                if session.done or _passes(before, session.kimg, options.tick_kimg):
+                    self._tick()
+                if session.done or _passes(before, session.kimg, options.snapshot_kimg):
+                    snapshot = write_snapshot(self.store, session)
+                    self.message = f"Snapshot at {snapshot.lstrip('0') or '0'} kimg."
+                self._save_if_due()
+                self.report(
+                    "train", session.step.images_seen, session.total_images, self.message
+                )
+        except LeaseLost:
+            raise
+        except (Cancelled, _StopRequested):
+            self._save(snapshot=True)
+            raise
+        self._save(snapshot=False)
+
+    def _look_for_stop(self) -> None:
+        if self.stop():
+            raise Interrupted(
+                f"Interrupted at {self.session.kimg:g} kimg; continues from there.",
+                reason="TRAINING_INTERRUPTED",
+            )
+        # The store is asked, and told, about once a second, and for at most 1 % of the time.
+        pause = max(_PROGRESS_INTERVAL_S, 100 * self._progress_cost)
+        if time.monotonic() - self._progress_time < pause:
+            return
+        started = time.monotonic()
+        if records.stop_requested(self.store, self.run.id):
+            raise _StopRequested(f"Stopped at {self.session.kimg:g} kimg, as asked.")
+        self._write_progress("train")
+        self._progress_cost = time.monotonic() - started
+
+    def _write_progress(self, phase: str) -> None:
+        step = self.session.step
+        records.write_document(
+            self.store,
+            layout.run_progress(self.run.id),
+            Progress(
+                images_seen=step.images_seen,
+                steps=step.steps,
+                seconds=round(self.session.seconds, 3),
+                g_parameter_change=self.g_change,
+                d_parameter_change=self.d_change,
+                phase=phase,
+                message=self.message,
+                update_time=now(),
+                fence=self.run.fence,
+            ),
+        )
+        self._progress_time = time.monotonic()
+
+    def _tick(self) -> None:
+        session = self.session
+        images = session.step.images_seen - self._tick_images
+        seconds = session.seconds - self._tick_seconds
+        self._tick_images, self._tick_seconds = session.step.images_seen, session.seconds
+        means = session.step.statistics.take()
+        tick = Tick(
+            kimg=session.kimg,
+            time=now(),
+            seconds_per_kimg=seconds / images * 1000,
+            augment_p=session.augment_p,
+            peak_memory=_peak_memory(),
+            **{
+                name: means.get(name, 0.0)
+                for name in (
+                    "g_loss",
+                    "d_loss",
+                    "r1_penalty",
+                    "fake_score",
+                    "real_score",
+                    "real_sign",
+                    "g_gradient_norm",
+                    "d_gradient_norm",
+                )
+            },
+        )
+        self.ticks.append(tick)
+        records.write_ticks(self.store, self.run.id, self.ticks)
+        self.g_change = session.parameter_change("G")
+        self.d_change = session.parameter_change("D")
+        self.message = (
+            f"G loss {tick.g_loss:.3f}, D loss {tick.d_loss:.3f}, p {tick.augment_p:.3f}, "
+            f"{tick.seconds_per_kimg:.1f} s/kimg."
+        )
+
+    def _save_if_due(self) -> None:
+        """A durable state every minute or kimg, whichever is first, for at most 3 % of the time."""
+        elapsed = time.monotonic() - self._state_time
+        images = self.session.step.images_seen - self._state_images
+        if elapsed < _STATE_INTERVAL_S and images < _STATE_INTERVAL_IMAGES:
+            return
+        if elapsed * _STATE_TIME_SHARE < self._state_cost:
+            return
+        self._save(snapshot=False)
+
+    def _save(self, *, snapshot: bool) -> None:
+        started = time.monotonic()
+        self.g_change = self.session.parameter_change("G")
+        self.d_change = self.session.parameter_change("D")
+        if snapshot:
+            write_snapshot(self.store, self.session)
+        save_state(self.store, self.session)
+        self._write_progress("train")
+        self._state_time = time.monotonic()
+        self._state_cost = self._state_time - started
+        self._state_images = self.session.step.images_seen
+
+
+def _open_session(store: Store, run: Run) -> tuple[Session, str]:
+    (dataset_id,) = layout.parse_name(run.dataset, "datasets/{}")
+    dataset = Dataset.load(store, layout.dataset_manifest(dataset_id), run.dataset)
+    if dataset.content_sha256 != run.dataset_sha256:
+        raise FailedPrecondition(
+            f"{run.dataset} has changed since runs/{run.id} was made; start a new run on it.",
+            reason="DATASET_CHANGED",
+            resource=run.dataset,
+        )
+    images = load_images(store, dataset)
+    if len(images) < run.options.batch or images.resolution != run.resolution:
+        raise FailedPrecondition(
+            f"{run.dataset} has {len(images)} images of {images.resolution} px, but runs/{run.id} "
+            f"wants at least {run.options.batch} of {run.resolution} px; start a new run on it.",
+            reason="DATASET_UNSUITABLE",
+            resource=run.dataset,
+        )
+    session = Session.create(store, run, images)
+    note = restore(store, session)
+    if note is None:
+        start = f"from {run.start}" if run.start else "from scratch"
+        note = f"Starts {start} on {len(images)} images."
+    return session, note
+
+
+def _passes(before: float, after: float, interval: float) -> bool:
+    """Whether a multiple of `interval` lies in (before, after], up to rounding."""
+    return int(after / interval + 1e-9) > int(before / interval + 1e-9)
+
+
+def _peak_memory() -> int:
+    """Peak resident memory of this process in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,0 +1,89 @@
+"""Documents that change while a run trains: the run itself, its progress and its history."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from tagloom.artifacts import layout
+from tagloom.artifacts.base import Manifest, now
+from tagloom.artifacts.run import Progress, Run, Tick
+from tagloom.store.fenced import FencedStore
+from tagloom.store.interface import ObjectNotFound, Store
+
+__all__ = [
+    "clear_stop",
+    "read_progress",
+    "read_run",
+    "read_ticks",
+    "request_stop",
+    "stop_requested",
+    "update_run",
+    "write_document",
+    "write_ticks",
+]
+
+
+def write_document(store: Store, key: str, document: Manifest) -> None:
+    """Replaces the document; under a fence, only if no newer owner has written it."""
+    if isinstance(store, FencedStore):
+        values = json.loads(document.model_dump_json(by_alias=True))
+        store.put_fenced_json(key, values)
+    else:
+        store.put(key, document.to_bytes())
+
+
+def read_run(store: Store, run_id: str) -> Run:
+    """Raises NotFound (RESOURCE_NOT_FOUND)."""
+    return Run.load(store, layout.run_document(run_id), f"runs/{run_id}")
+
+
+def update_run(store: Store, run: Run, **changes: Any) -> Run:
+    """Writes the run with these fields changed, and its time of update; returns it."""
+    changed = run.model_copy(update={**changes, "update_time": now()})
+    write_document(store, layout.run_document(run.id), changed)
+    return changed
+
+
+def read_progress(store: Store, run_id: str) -> Progress | None:
+    """None before the run has written any."""
+    key = layout.run_progress(run_id)
+    try:
+        return Progress.from_bytes(store.get(key), key)
+    except ObjectNotFound:
+        return None
+
+
+def read_ticks(store: Store, run_id: str) -> list[Tick]:
+    """The history so far, by kimg."""
+    try:
+        data = store.get(layout.run_history(run_id))
+    except ObjectNotFound:
+        return []
+    return [Tick.model_validate_json(line) for line in data.splitlines() if line.strip()]
+
+
+def write_ticks(store: Store, run_id: str, ticks: Iterable[Tick]) -> None:
+    """Replaces the history."""
+    lines = "".join(tick.model_dump_json() + "\n" for tick in ticks)
+    store.put(layout.run_history(run_id), lines.encode())
+
+
+def _stop_key(run_id: str) -> str:
+    return f"runs/{run_id}/stop"
+
+
+def request_stop(store: Store, run_id: str) -> None:
+    """Asks whoever trains the run, wherever that is, to stop within a second or two."""
+    store.put(_stop_key(run_id), b"")
+
+
+def stop_requested(store: Store, run_id: str) -> bool:
+    """Whether somebody asked."""
+    return store.exists(_stop_key(run_id))
+
+
+def clear_stop(store: Store, run_id: str) -> None:
+    """Forgets the request; before a run is resumed."""
+    store.delete(_stop_key(run_id))

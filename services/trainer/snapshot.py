@@ -1,0 +1,81 @@
+"""Snapshots: generators frozen on the way, ready to be used, scored or trained from."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from services.trainer.session import Session
+from tagloom.artifacts import layout
+from tagloom.artifacts.base import now
+from tagloom.artifacts.run import Snapshot
+from tagloom.networks.weights import save_weights
+from tagloom.store.interface import PreconditionFailed, Store
+
+__all__ = ["sample_grid", "write_snapshot"]
+
+
+def write_snapshot(store: Store, session: Session) -> str:
+    """Freezes the run as it is; returns the snapshot's id. Nothing happens if it exists already.
+
+    The manifest comes last: without it there is no snapshot.
+    """
+    run, snapshot = session.run, layout.snapshot_id(session.kimg)
+    manifest_key = layout.snapshot_manifest(run.id, snapshot)
+    if store.exists(manifest_key):
+        return snapshot
+    with tempfile.TemporaryDirectory(prefix="tagloom-snapshot-") as folder:
+        path = Path(folder, "weights.safetensors")
+        save_weights(path, session.networks)
+        with path.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        store.put_file(layout.snapshot_weights(run.id, snapshot), path)
+    samples = sample_grid(session.step.G_ema, run.options.samples)
+    store.put(layout.snapshot_samples(run.id, snapshot), samples)
+    manifest = Snapshot(
+        run=f"runs/{run.id}",
+        id=snapshot,
+        create_time=now(),
+        kimg=session.kimg,
+        architecture=str(run.generator["architecture"]),
+        resolution=run.resolution,
+        generator=run.generator,
+        discriminator=run.discriminator,
+        weights_sha256=digest,
+    )
+    try:
+        store.put(manifest_key, manifest.to_bytes(), if_none_match=True)
+    except PreconditionFailed:
+        pass  # our own write, whose answer was lost
+    return snapshot
+
+
+@torch.no_grad()
+def sample_grid(G: nn.Module, count: int) -> bytes:
+    """A PNG with the images of seeds 0, 1, 2, … row by row, without truncation."""
+    device = next(G.parameters()).device
+    z_dim = int(G.spec.z_dim)  # type: ignore[union-attr]  # every generator has its spec
+    latents = [np.random.RandomState(seed).randn(1, z_dim) for seed in range(count)]
+    tiles = []
+    for z in latents:  # one by one: what a seed shows depends on nothing else
+        images: Tensor = G(torch.from_numpy(z).to(device, torch.float32), None)
+        tile = (images[0] * 127.5 + 128).clamp(0, 255).to(torch.uint8)
+        tiles.append(tile.permute(1, 2, 0).cpu().numpy())
+    columns = math.ceil(math.sqrt(count))
+    rows = math.ceil(count / columns)
+    side = tiles[0].shape[0]
+    grid = np.zeros((rows * side, columns * side, 3), dtype=np.uint8)
+    for index, tile in enumerate(tiles):
+        y, x = divmod(index, columns)
+        grid[y * side : (y + 1) * side, x * side : (x + 1) * side] = tile
+    png = io.BytesIO()
+    Image.fromarray(grid).save(png, format="PNG")
+    return png.getvalue()

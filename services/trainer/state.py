@@ -1,0 +1,225 @@
+"""The full state of a training, durable: a run continues from it to the same bits.
+
+A state lies under `runs/<id>/state/<images>.<fence>/` as tensors and a manifest, the manifest last.
+It holds everything that a step reads and that cannot be computed from the run's document: weights,
+Adam's moments, the running means, ADA's p and what it has observed, sums of the unfinished tick.
+Random numbers and the order of the images are functions of the step (`draws`), so no generator's
+state is in it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import Field
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from services.trainer.session import Session
+from tagloom.artifacts import layout
+from tagloom.artifacts.base import Manifest, now
+from tagloom.errors import DataLoss
+from tagloom.store.fenced import FencedStore
+from tagloom.store.interface import ObjectNotFound, Store
+
+__all__ = ["KEPT", "StateManifest", "environment", "list_states", "restore", "save_state"]
+
+KEPT = 2
+"""states kept of each run, the newest"""
+
+
+class StateManifest(Manifest):
+    """`manifest.json` of a state."""
+
+    run: str
+    images_seen: int
+    steps: int
+    seconds: float
+    augment_p: float
+    bad_updates: int
+    statistics: list[str]
+    """names of the sums in tensor `statistics`, in order"""
+    tensors_sha256: str
+    environment: dict[str, str]
+    """what bit-equality depends on"""
+    create_time: Any = Field(default_factory=now)
+
+
+def environment() -> dict[str, str]:
+    """Machine, versions and threads: the same bits come out where these are the same."""
+    return {
+        "machine": platform.machine(),
+        "processor": torch.backends.cpu.get_cpu_capability(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "threads": str(torch.get_num_threads()),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+    }
+
+
+def save_state(store: Store, session: Session) -> None:
+    """Writes the state as it is now, and removes those older than the last `KEPT`."""
+    step = session.step
+    fence = store.fence if isinstance(store, FencedStore) else 0
+    prefix = _prefix(session.run.id, step.images_seen, fence)
+    if store.exists(f"{prefix}manifest.json"):
+        return
+    names, sums = step.statistics.state()
+    tensors = _tensors(session)
+    tensors["statistics"] = sums
+    with tempfile.TemporaryDirectory(prefix="tagloom-state-") as folder:
+        path = Path(folder, "tensors.safetensors")
+        save_file({key: value.to("cpu").contiguous() for key, value in tensors.items()}, path)
+        with path.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        store.put_file(f"{prefix}tensors.safetensors", path)
+    manifest = StateManifest(
+        run=f"runs/{session.run.id}",
+        images_seen=step.images_seen,
+        steps=step.steps,
+        seconds=session.seconds,
+        augment_p=session.augment_p,
+        bad_updates=step.bad_updates,
+        statistics=names,
+        tensors_sha256=digest,
+        environment=environment(),
+    )
+    store.put(f"{prefix}manifest.json", manifest.to_bytes())
+    _remove_old(store, session.run.id)
+
+
+def list_states(store: Store, run_id: str) -> list[str]:
+    """Prefixes of the states whose manifest is there, the newest last."""
+    keys = (info.key for info in store.iterate(layout.run_state_prefix(run_id)))
+    return sorted(key.removesuffix("manifest.json") for key in keys if key.endswith("manifest.json"))
+
+
+def restore(store: Store, session: Session) -> str | None:
+    """Brings the session to the newest state that is whole; None if there is none.
+
+    Returns what is worth telling: from where it continues, damaged states that were passed over,
+    and where the machine differs from the one that wrote the state. Raises DataLoss (STATE_DAMAGED)
+    when there are states and none can be used.
+    """
+    notes: list[str] = []
+    for prefix in reversed(list_states(store, session.run.id)):
+        try:
+            manifest, tensors = _read(store, prefix)
+            _apply(session, manifest, tensors)
+        except (DataLoss, ObjectNotFound, KeyError, ValueError, RuntimeError) as error:
+            notes.append(f"The state {prefix} could not be used ({error}).")
+            continue
+        notes.insert(0, f"Continues from {manifest.images_seen / 1000:g} kimg.")
+        here = environment()
+        differences = [
+            f"{key} {manifest.environment.get(key)} then, {value} now"
+            for key, value in here.items()
+            if manifest.environment.get(key) != value
+        ]
+        if differences:
+            notes.append(
+                "It will be close to an uninterrupted run, but not equal to the bit: "
+                f"{'; '.join(differences)}."
+            )
+        return " ".join(notes)
+    if notes:
+        raise DataLoss(
+            f"No state of runs/{session.run.id} can be continued: {' '.join(notes)} "
+            "Start a new run from its last snapshot.",
+            reason="STATE_DAMAGED",
+            resource=f"runs/{session.run.id}",
+        )
+    return None
+
+
+def _prefix(run_id: str, images_seen: int, fence: int) -> str:
+    # The fence keeps two owners from writing the same name.
+    return f"{layout.run_state_prefix(run_id)}{images_seen:012d}.{fence:06d}/"
+
+
+def _read(store: Store, prefix: str) -> tuple[StateManifest, dict[str, Tensor]]:
+    key = f"{prefix}manifest.json"
+    manifest = StateManifest.from_bytes(store.get(key), key)
+    with tempfile.TemporaryDirectory(prefix="tagloom-state-") as folder:
+        path = Path(folder, "tensors.safetensors")
+        store.get_file(f"{prefix}tensors.safetensors", path)
+        with path.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        if digest != manifest.tensors_sha256:
+            raise DataLoss("its tensors are damaged", reason="STATE_DAMAGED")
+        try:
+            return manifest, load_file(path)
+        except SafetensorError as error:
+            raise DataLoss("its tensors cannot be read", reason="STATE_DAMAGED") from error
+
+
+def _tensors(session: Session) -> dict[str, Tensor]:
+    """Every tensor of the state by name, as live references."""
+    step = session.step
+    tensors = {
+        "path_length_mean": step.losses.path_length_mean,
+        "signs": step.signs,
+    }
+    for name, network in session.networks.items():
+        for key, value in network.state_dict().items():
+            # Clones: constants may be shared between networks, which safetensors refuses.
+            tensors[f"{name}.{key}"] = value.clone()
+    for name in ("G", "D"):
+        optimizer = step.optimizers[name]
+        for key, parameter in session.networks[name].named_parameters():
+            for moment, value in optimizer.state.get(parameter, {}).items():
+                tensors[f"adam.{name}.{moment}.{key}"] = value
+    return tensors
+
+
+def _apply(session: Session, manifest: StateManifest, tensors: dict[str, Tensor]) -> None:
+    step = session.step
+    for name, network in session.networks.items():
+        prefix = f"{name}."
+        network.load_state_dict(
+            {
+                key.removeprefix(prefix): value
+                for key, value in tensors.items()
+                if key.startswith(prefix)
+            }
+        )
+    for name in ("G", "D"):
+        optimizer = step.optimizers[name]
+        optimizer.state.clear()
+        for key, parameter in session.networks[name].named_parameters():
+            moments = {
+                moment: tensors[f"adam.{name}.{moment}.{key}"]
+                for moment in ("step", "exp_avg", "exp_avg_sq")
+                if f"adam.{name}.{moment}.{key}" in tensors
+            }
+            if moments:
+                optimizer.state[parameter] = {
+                    moment: value.to(step.device) for moment, value in moments.items()
+                }
+    step.losses.path_length_mean.copy_(tensors["path_length_mean"])
+    step.signs.copy_(tensors["signs"])
+    step.statistics.load(manifest.statistics, tensors["statistics"])
+    step.steps = manifest.steps
+    step.images_seen = manifest.images_seen
+    step.bad_updates = manifest.bad_updates
+    if step.losses.augment is not None:
+        step.losses.augment.p.fill_(manifest.augment_p)
+    if step.control is not None:
+        step.control.p = manifest.augment_p
+    session.seconds = manifest.seconds
+
+
+def _remove_old(store: Store, run_id: str) -> None:
+    kept = list_states(store, run_id)[-KEPT:]
+    oldest = kept[0]
+    for info in list(store.iterate(layout.run_state_prefix(run_id))):
+        # Leftovers of a state that was never finished go with the older ones.
+        if info.key < oldest:
+            store.delete(info.key)
