@@ -22,13 +22,13 @@ demo: ## from the photos in two Python packages to a trained, scored generator (
 	@$(BIN)/python tools/demo.py $(if $(FRESH),--fresh)
 
 test: install-dev ## every test: unit, conformance, golden, faults, integration (≤ 15 minutes)
-	$(BIN)/python tools/minio_build.py
+	$(BIN)/python tools/minio_build.py --if-possible
 	$(BIN)/python -m ruff check . && $(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
 	$(BIN)/python -m pytest -q -m "not long"
 
 test-long: install-dev ## the full counts of kills, fuzz inputs and soaks (hours)
-	$(BIN)/python tools/minio_build.py
+	$(BIN)/python tools/minio_build.py --if-possible
 	$(BIN)/python -m pytest -m long
 
 lint: install-dev ## ruff, mypy and buf alone
@@ -38,6 +38,9 @@ lint: install-dev ## ruff, mypy and buf alone
 
 protos: install-dev ## generate tagloom/v1 from protos/ again
 	$(BIN)/python tools/protos.py
+
+minio: $(VENV)/installed-dev ## build the real MinIO server for the tests, once (3 to 5 minutes)
+	$(BIN)/python tools/minio_build.py
 
 lock: install-dev ## resolve requirements.txt and requirements-dev.txt again
 	$(BIN)/python tools/lock.py

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tagloom.artifacts import layout
+from tagloom.rpc import records
 from tagloom.store import InvalidKey
 from tagloom.store.keys import MAX_KEY_BYTES, check_key, is_key, is_segment
 
@@ -47,3 +51,31 @@ def test_a_key_stays_inside_and_can_be_sent(key: str) -> None:
     assert ".." not in key.split("/")
     assert not key.startswith("/")
     key.encode()
+
+
+def layout_keys() -> list[str]:
+    """A key from every function of the layout, and from the server kit's own."""
+    values = {"sha256": "ab" * 32, "version": "2", "kimg": 1.5, "snapshot": "000001.500"}
+    functions = [
+        function
+        for name, function in inspect.getmembers(layout, inspect.isfunction)
+        if not name.startswith(("_", "check_", "parse_")) and name != "snapshot_id"
+    ]
+    return [
+        function(
+            *(
+                values.get(name, 1 if parameter.annotation in ("int", int) else "cats")
+                for name, parameter in inspect.signature(function).parameters.items()
+            )
+        )
+        for function in (*functions, records.record_key, records.lease_key, records.request_key)
+    ]
+
+
+def test_layout_has_valid_keys_and_none_is_a_folder_of_another() -> None:
+    keys = layout_keys()
+    assert len(keys) > 20
+    objects = [key for key in keys if not key.endswith("/")]
+    folders = {key.rsplit("/", depth)[0] for key in keys for depth in range(1, key.count("/") + 1)}
+    assert all(map(is_key, objects))
+    assert folders.isdisjoint(objects)
