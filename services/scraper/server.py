@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from services.scraper.service import register
-from tagloom.rpc.server import main
+from tagloom.rpc.run import main
 
 if __name__ == "__main__":
     main({"scraper": register})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 
 from google.longrunning import operations_proto_pb2 as operations_pb2
@@ -11,6 +12,7 @@ from google.protobuf.empty_pb2 import Empty
 from services.scraper import catalog, folder
 from services.scraper.collect import CollectRequest, collect
 from services.scraper.convert import collection_message, item_message, source_of
+from services.scraper.metrics import ScraperMetrics
 from tagloom.artifacts import layout
 from tagloom.artifacts.collection import FolderSource
 from tagloom.errors import AlreadyExists
@@ -30,6 +32,8 @@ class ScraperService(scraper_pb2_grpc.ScraperServiceServicer):
         roots = folder.allowed_roots(os.environ.get("TAGLOOM_FOLDERS"))
         # Whoever reaches a loopback address can read the machine's files anyway.
         self._roots = () if roots is None and not is_loopback(kit.settings.address) else roots
+        self._metrics = ScraperMetrics(kit.registry)
+        kit.on_close(self._close)
         kit.operations.handle(
             "CreateCollection",
             scraper_pb2.CreateCollectionRequest,
@@ -111,10 +115,20 @@ class ScraperService(scraper_pb2_grpc.ScraperServiceServicer):
     async def _collect(
         self, request: scraper_pb2.CreateCollectionRequest, job: Job
     ) -> scraper_pb2.Collection:
-        return collection_message(await job.run_in_worker(collect, self._work(request)))
+        log = self._metrics.traffic.new_log()
+        try:
+            work = dataclasses.replace(self._work(request), traffic_log=log)
+            collection = await job.run_in_worker(collect, work)
+        finally:
+            await asyncio.to_thread(self._metrics.traffic.end_log, log)
+        self._metrics.finished(collection)
+        return collection_message(collection)
 
     def _work(self, request: scraper_pb2.CreateCollectionRequest) -> CollectRequest:
         return CollectRequest(request.collection_id, source_of(request), self._roots)
+
+    async def _close(self) -> None:
+        await asyncio.to_thread(self._metrics.traffic.close)
 
 
 def register(kit: Kit) -> None:

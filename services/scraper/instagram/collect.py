@@ -152,7 +152,9 @@ class _Harvest:
                     if len(body) > MAX_IMAGE_BYTES:
                         return too_large(len(body))
                     if time.monotonic() > end:
-                        raise requests.exceptions.Timeout(f"no whole image in {self._settings.transfer_s:g} s")
+                        raise requests.exceptions.Timeout(
+                            f"no whole image in {self._settings.transfer_s:g} s"
+                        )
             return judge(bytes(body), size=len(body), time=None, name="image.jpg")
 
         return step

@@ -32,7 +32,14 @@ from services.scraper.instagram.refusals import (
 )
 from services.scraper.instagram.settings import InstagramSettings
 from tagloom.artifacts.base import now
-from tagloom.errors import NotFound, PermissionDenied, ResourceExhausted, TagloomError, Unavailable
+from tagloom.errors import (
+    NotFound,
+    PermissionDenied,
+    ResourceExhausted,
+    TagloomError,
+    Unauthenticated,
+    Unavailable,
+)
 
 __all__ = ["Persistence"]
 
@@ -91,6 +98,10 @@ class Persistence:
                 wait_s = self._settings.retry_s * 2 ** (failures - 1)
                 self._waiter.wait(wait_s, "retry", f"Instagram did not answer for {what}")
                 continue
+            except Unauthenticated as error:
+                if error.reason != "INSTAGRAM_LOGIN_REQUIRED":
+                    raise
+                raise login_required(f"the {what}") from error
             except (TagloomError, QueryReturnedForbiddenException):
                 raise
             except (InstaloaderException, AbortDownloadException, *_MALFORMED) as error:
@@ -133,7 +144,7 @@ _MALFORMED = (KeyError, TypeError, IndexError, AttributeError, AssertionError, V
 def _translated(error: Exception, what: str) -> TagloomError:
     match error:
         case LoginRequiredException():
-            return login_required(what)
+            return login_required(f"the {what}")
         case PrivateProfileNotFollowedException():
             return PermissionDenied(
                 f"The {what} is private, and the account of the session does not follow it; "

@@ -73,7 +73,7 @@ def classify(
     return None
 
 
-def login_required(what: str = "this") -> Unauthenticated:
+def login_required(what: str = "what was asked for") -> Unauthenticated:
     """The error for what Instagram shows to nobody who is not logged in."""
     return Unauthenticated(
         f"Instagram shows {what} only to somebody who is logged in; give a session in "

@@ -14,10 +14,10 @@ from urllib.parse import urlsplit, urlunsplit
 import requests
 from requests.adapters import HTTPAdapter
 
-from services.scraper.instagram.refusals import RateLimited, classify
+from services.scraper.instagram.refusals import classify
 from services.scraper.instagram.settings import InstagramSettings
 from services.scraper.traffic import TrafficLog
-from tagloom.errors import PermissionDenied
+from tagloom.errors import PermissionDenied, TagloomError
 
 __all__ = ["API_HOSTS", "HostNotAllowed", "InstagramAdapter", "is_image_host"]
 
@@ -75,18 +75,7 @@ class InstagramAdapter(HTTPAdapter):
         except requests.exceptions.RequestException:
             self._traffic.request(kind, "unreachable")
             raise
-        refusal = (
-            classify(
-                response.status_code,
-                response.headers,
-                response.content,
-                logged_in=self.logged_in,
-            )
-            if kind != "image"
-            else RateLimited()
-            if response.status_code == 429
-            else None
-        )
+        refusal = self._refusal(kind, response)
         self._traffic.request(kind, _outcome(response, refusal.reason if refusal else ""))
         if refusal is not None:
             response.close()
@@ -121,6 +110,13 @@ class InstagramAdapter(HTTPAdapter):
             reason="INSTAGRAM_HOST_NOT_ALLOWED",
             host=host,
         )
+
+    def _refusal(self, kind: str, response: requests.Response) -> TagloomError | None:
+        status, headers = response.status_code, response.headers
+        if kind != "image":
+            return classify(status, headers, response.content, logged_in=self.logged_in)
+        # Image hosts know no accounts: a 403 is about that image, and left to who asked.
+        return classify(status, headers, b"", logged_in=False) if status == 429 else None
 
     def _routed(self, request: requests.PreparedRequest, address: str) -> requests.PreparedRequest:
         original, target = urlsplit(address), urlsplit(self._url)

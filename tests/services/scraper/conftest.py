@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import io
+import json
+from collections.abc import Iterator
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
+from instagram_server import SESSION, InstagramServer
 from PIL import Image
-from skimage import data as photos
 
 from tagloom.store import Store, open_store
 
 
 def encode(name: str, size: tuple[int, int], format: str = "JPEG", quality: int = 85) -> bytes:
     """A photo that scikit-image ships, reduced to `size` and encoded."""
-    image = Image.fromarray(getattr(photos, name)()).convert("RGB").resize(size)
+    with files("skimage").joinpath("data", name).open("rb") as file:
+        image = Image.open(file).convert("RGB").resize(size)
     buffer = io.BytesIO()
     image.save(buffer, format, quality=quality)
     return buffer.getvalue()
@@ -22,17 +26,17 @@ def encode(name: str, size: tuple[int, int], format: str = "JPEG", quality: int 
 
 @pytest.fixture(scope="session")
 def jpeg() -> bytes:
-    return encode("chelsea", (320, 240))
+    return encode("chelsea.png", (320, 240))
 
 
 @pytest.fixture(scope="session")
 def png() -> bytes:
-    return encode("coffee", (200, 160), "PNG")
+    return encode("coffee.png", (200, 160), "PNG")
 
 
 @pytest.fixture(scope="session")
 def webp() -> bytes:
-    return encode("rocket", (240, 160), "WEBP")
+    return encode("rocket.jpg", (240, 160), "WEBP")
 
 
 @pytest.fixture
@@ -51,3 +55,36 @@ def photo_folder(tmp_path: Path, jpeg: bytes, png: bytes, webp: bytes) -> Path:
     (folder / "b" / "cat again.jpeg").write_bytes(jpeg)
     (folder / "notes.txt").write_text("not a photo\n")
     return folder
+
+
+@pytest.fixture
+def instagram(monkeypatch: pytest.MonkeyPatch) -> Iterator[InstagramServer]:
+    """A local Instagram that the scraper is pointed at, nobody logged in, with short waits."""
+    with InstagramServer() as server:
+        for name, value in instagram_environment(server).items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.delenv("TAGLOOM_INSTAGRAM_SESSION", raising=False)
+        yield server
+
+
+@pytest.fixture
+def logged_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The session of the local Instagram's account, as a file that the scraper is given."""
+    path = tmp_path / "session.json"
+    path.write_text(json.dumps(SESSION))
+    path.chmod(0o600)
+    monkeypatch.setenv("TAGLOOM_INSTAGRAM_SESSION", str(path))
+    return path
+
+
+def instagram_environment(server: InstagramServer) -> dict[str, str]:
+    """How the scraper finds the server, and how patient it is: the real waits, shortened."""
+    return {
+        "TAGLOOM_INSTAGRAM_URL": server.url,
+        "TAGLOOM_INSTAGRAM_PAUSE_S": "0",
+        "TAGLOOM_INSTAGRAM_RETRY_S": "0.02",
+        "TAGLOOM_INSTAGRAM_COOLDOWN_S": "0.2",
+        "TAGLOOM_INSTAGRAM_MAX_WAIT_S": "1",
+        "TAGLOOM_INSTAGRAM_TIMEOUT_S": "2",
+        "TAGLOOM_INSTAGRAM_TRANSFER_S": "3",
+    }
