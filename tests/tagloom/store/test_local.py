@@ -253,6 +253,38 @@ class TestFullDisk:
         )
         assert done.returncode == 0, done.stderr
 
+    DOWNLOAD = textwrap.dedent(
+        """
+        import sys
+        from pathlib import Path
+        from tagloom.errors import ResourceExhausted
+        from tagloom.store.local import LocalStore
+
+        target = Path(sys.argv[2]) / "copy"
+        target.write_bytes(b"older")
+        try:
+            LocalStore(Path(sys.argv[1])).get_file("key", target)
+        except ResourceExhausted as error:
+            assert error.reason == "DISK_FULL", error
+        else:
+            raise SystemExit("the disk was not full")
+        assert [path.name for path in target.parent.iterdir()] == ["copy"]
+        assert target.read_bytes() == b"older"
+        """
+    )
+
+    def test_no_room_for_a_download(self, store: LocalStore, root: Path, tmp_path: Path) -> None:
+        store.put("key", b"n" * 4_000_000)
+        (tmp_path / "target").mkdir()
+        command = [sys.executable, "-c", self.DOWNLOAD, str(root), str(tmp_path / "target")]
+        done = subprocess.run(
+            ["sh", "-c", 'ulimit -f 1000; exec "$@"', "sh", *command],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+
     def test_full_file_system(self, tmp_path: Path, large: Path) -> None:
         run_on_tmpfs(tmp_path / "disk", "size=2m", self.FILL, str(large))
 
