@@ -78,7 +78,7 @@ class Chart:
 
     def __post_init__(self) -> None:
         points = [point for series in self.series for point in series.points]
-        xs = [point.x for point in points] or [0.0, 1.0]
+        xs = [0.0, *(point.x for point in points)]  # a run begins at kimg 0
         ys = [
             value
             for point in points
@@ -91,7 +91,7 @@ class Chart:
             low, high = min(low, 0.0), max(high, 0.0)
         x_values = nice_ticks(min(xs), max(xs), 7)
         y_values = nice_ticks(low, high, 5)
-        self._x0, self._x1 = min(xs), max(xs) if max(xs) > min(xs) else min(xs) + 1
+        self._x0, self._x1 = min(xs), max(xs) if max(xs) > min(xs) else min(xs) + 1.0
         self._y0, self._y1 = min(low, y_values[0]), max(high, y_values[-1])
         self.x_ticks = [
             (self._x(v), number(v)) for v in x_values if self._x0 <= v <= self._x1 + 1e-9
@@ -166,8 +166,8 @@ class Chart:
 
 def nice_ticks(low: float, high: float, count: int) -> list[float]:
     """About `count` round values that span [low, high]: multiples of 1, 2 or 5 times 10^n."""
-    if not high > low:
-        spread = abs(low) / 2 or 1.0
+    if high - low <= max(1e-9 * max(abs(low), abs(high)), 1e-100):
+        spread = abs(low) / 2 if abs(low) > 1e-100 else 1.0
         low, high = low - spread, high + spread
     raw = (high - low) / max(count - 1, 1)
     power = 10.0 ** math.floor(math.log10(raw))

@@ -70,17 +70,17 @@ def best_kernel_distance(evaluation: evaluator_pb2.Evaluation) -> float:
 
 
 def score_names(runs: Sequence[RunMaterials]) -> list[str]:
-    """The metrics' full names, in the order in which they were measured."""
+    """The metrics' full names, kernel distances first: the verdict rests on them."""
     names: dict[str, None] = {}
     for run in runs:
         for snapshot in run.evaluation.snapshots:
             names.update(dict.fromkeys(score.metric for score in snapshot.scores))
-    return list(names)
+    return sorted(names, key=lambda name: family(name) != "kernel")
 
 
 def score_charts(runs: Sequence[RunMaterials]) -> list[Chart]:
-    """One chart a metric, one line a run: kernel distance first, the verdict rests on it."""
-    names = sorted(score_names(runs), key=lambda name: family(name) != "kernel")
+    """One chart a metric, one line a run."""
+    names = score_names(runs)
     charts = []
     for name in names:
         lines = []

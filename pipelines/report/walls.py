@@ -24,6 +24,10 @@ __all__ = [
 ]
 
 
+_YES_OR_NO = {"valid", "boolean"}
+"""units of checks whose score is 0 or 1"""
+
+
 @dataclass(frozen=True, slots=True)
 class Photo:
     """One photo on a wall."""
@@ -94,7 +98,11 @@ def verdict_rows(materials: Materials) -> tuple[list[CheckHead], list[VerdictRow
     for verdict in materials.verdicts:
         for result in verdict.results:
             sign = "≥" if result.minimum else "≤"
-            rule = f"{sign} {number(result.threshold)} {result.unit}".strip()
+            rule = f"{sign} {number(result.threshold)} {result.unit}"
+            if result.unit in _YES_OR_NO:
+                rule = "yes or no"
+            elif result.unit == "ratio":
+                rule = f"{sign} {number(100 * result.threshold)} %"
             heads.setdefault(result.check, CheckHead(result.check, rule))
     rows = []
     for verdict in materials.verdicts:
@@ -133,4 +141,10 @@ def _cell(result: filter_pb2.CheckResult | None) -> VerdictCell:
     if result is None:
         return VerdictCell(MISSING, "off", "not judged: an earlier check had to pass first")
     style = "pass" if result.passed else "fail"
-    return VerdictCell(number(result.score), style, result.detail)
+    if result.unit in _YES_OR_NO:
+        text = "yes" if result.score else "no"
+    elif result.unit == "ratio":
+        text = f"{number(round(100 * result.score, 1))} %"
+    else:
+        text = number(round(result.score, 3))
+    return VerdictCell(text, style, result.detail)

@@ -20,7 +20,7 @@ __all__ = ["VARIABLE", "Event", "Failed", "Finished", "Progressed", "Started", "
 
 VARIABLE = "TAGLOOM_EVENTS"
 _LONGEST = 2000
-"""characters of a message: a line stays below PIPE_BUF, so appends of several steps never mix"""
+"""characters of a message: a line is one write, and appends of one write never mix"""
 
 
 class _Event(BaseModel):
