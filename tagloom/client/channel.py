@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -135,10 +136,18 @@ class _Caller(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientIntercepto
     def intercept_unary_unary(
         self, continuation: Continuation, client_call_details: Any, request: Any
     ) -> Any:
-        call = continuation(self._details(client_call_details), _with_request_id(request))
-        if isinstance(error := call.exception(), grpc.RpcError):
-            raise from_rpc_error(error, target=self._target) from None
-        return call
+        request = _with_request_id(request)
+        for pause_s in (0.2, 0.4, 0.8, None):
+            call = continuation(self._details(client_call_details), request)
+            error = call.exception()
+            if not isinstance(error, grpc.RpcError):
+                return call
+            ours = from_rpc_error(error, target=self._target)
+            # As good as UNAVAILABLE, but not known to gRPC's own retries.
+            if ours.reason != "CALL_BROKEN_OFF" or pause_s is None:
+                raise ours from None
+            time.sleep(pause_s)
+        raise AssertionError("unreachable")
 
     def intercept_unary_stream(
         self, continuation: Continuation, client_call_details: Any, request: Any

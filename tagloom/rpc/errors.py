@@ -71,6 +71,9 @@ _CLASS_OF = {code: cls for cls, code in _CODE_OF.items()} | {
 }
 _CODE_BY_NUMBER: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
 
+_OUR_OWN_CANCELS = ("Locally cancelled by application!", "Channel closed!")
+"""How grpcio's client words a CANCELLED that it made itself."""
+
 # HTTP/2 peers take 8 KiB of metadata without asking; a status travels there twice: once
 # percent-encoded (3 bytes for each odd one) and once in base64. These limits stay below it.
 _MESSAGE_BYTES = 1024
@@ -168,6 +171,12 @@ def from_rpc_error(error: grpc.RpcError, *, target: str = "") -> TagloomError:
     code = error.code() if isinstance(error, grpc.Call) else grpc.StatusCode.UNKNOWN
     details = (error.details() if isinstance(error, grpc.Call) else str(error)) or ""
     where = f" at {target}" if target else ""
+    if code is grpc.StatusCode.CANCELLED and details not in _OUR_OWN_CANCELS:
+        # Calls that reach a server between its decision to stop and its GOAWAY end like this.
+        return Unavailable(
+            f"The server{where} broke the call off, as it does when it shuts down; try again.",
+            reason="CALL_BROKEN_OFF",
+        )
     messages = {
         grpc.StatusCode.UNAVAILABLE: f"No server answers{where} ({details}); check the address, "
         "that the server runs, and that both sides agree on TLS.",

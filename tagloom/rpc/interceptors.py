@@ -128,6 +128,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     @contextlib.asynccontextmanager
     async def _around(self, method: _Method, context: Context) -> AsyncIterator[None]:
         began = time.perf_counter()
+        # Asked for now: once the caller has gone away, `peer()` reads freed memory (grpcio 1.85).
+        peer, limit_s = context.peer(), context.time_remaining()
         self._metrics.started.labels(*method.labels).inc()
         metadata = dict(context.invocation_metadata() or ())
         current = request_id.set(_request_id(metadata.get(_REQUEST_ID_KEY)))
@@ -143,7 +145,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             await _abort(context, status)
         except asyncio.CancelledError:
             # The caller went away, or its deadline passed: gRPC has answered already.
-            expired = (remaining := context.time_remaining()) is not None and remaining <= 0
+            expired = limit_s is not None and time.perf_counter() - began >= limit_s
             code = grpc.StatusCode.DEADLINE_EXCEEDED if expired else grpc.StatusCode.CANCELLED
             raise
         except grpc.aio.AbortError:
@@ -169,7 +171,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                     "grpc_method": method.name,
                     "grpc_code": code.name,
                     "seconds": round(seconds, 6),
-                    "peer": context.peer(),
+                    "peer": peer,
                 },
             )
             # An async generator may be closed in another context than it was begun in.

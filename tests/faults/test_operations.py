@@ -28,7 +28,7 @@ from tagloom.rpc import records
 from tagloom.store import Store, open_store
 from tagloom.v1 import operation_pb2
 
-LEASE_S = 1.0
+LEASE_S = 2.0
 
 
 class Process:
@@ -147,11 +147,11 @@ def survive(start: Start, store: Store, kills: int) -> None:
     clients.close()
     done = Counter(unit for unit, _ in traces(store, "a"))
     assert len(done) == units
-    # A kill can only cost the unit that was under way.
-    assert sum(done.values()) - units <= kills
     record, _ = records.read(store, *records.parse_name(accepted.name))
     assert record.state is records.State.SUCCEEDED
-    assert 1 < record.attempts == record.fence <= kills + 1
+    assert 1 < record.attempts <= record.fence
+    # A change of hands can only cost the unit that was under way.
+    assert sum(done.values()) - units < record.fence
     assert len(list(store.iterate("operations/"))) == 1
 
 
@@ -168,37 +168,38 @@ def test_fifty_kills(start: Start, store: Store) -> None:
 def test_a_suspended_owner_is_replaced_and_refused_when_it_wakes(
     start: Start, store: Store, stopped: str
 ) -> None:
-    first = start("first")
-    with connect(first.address, Credentials()) as clients:
-        name = EchoClient(clients.channel("echo")).count("a", units=60, seconds=0.05).name
+    one, two = start("one"), start("two")
+    with connect(one.address, Credentials()) as clients:
+        name = EchoClient(clients.channel("echo")).count("a", units=100, seconds=0.05).name
         until_units(store, "a", 10)
-        assert progress(clients, name).fence == 1
+        begun = progress(clients, name)
+    assert begun.fence == 1
+    first, second = (one, two) if f":{one.popen.pid}:" in begun.owner else (two, one)
     frozen = first.everything() if stopped == "server and workers" else first.everything()[:1]
     old = {process.pid for process in first.everything()}
     for process in frozen:
         process.suspend()
 
-    second = start("second")
     with connect(second.address, Credentials()) as clients:
-        assert clients.wait(name, Struct)["total"] == sum(range(60))
+        assert clients.wait(name, Struct)["total"] == sum(range(100))
         final = progress(clients, name)
-        assert (final.fence, str(second.popen.pid) in final.owner) == (2, True)
-        frozen_record = store.get_with_etag(records.record_key(*records.parse_name(name)))
+        assert final.fence == 2
+        assert f":{second.popen.pid}:" in final.owner
+        record = store.get_with_etag(records.record_key(*records.parse_name(name)))
         before = traces(store, "a")
-        by_second = {number for _, number in before} - old
-        assert len(by_second) == 1  # the second server's worker, alone after the first's
-        # Late writes of the first worker were refused: no unit was done by both, but for the one
-        # that was under way when the lease changed hands.
-        assert sum(Counter(unit for unit, _ in before).values()) - 60 <= 1
+        assert len({number for _, number in before} - old) == 1  # the second one's worker
+        # No unit was done by both, but for the one that was under way when the lease changed
+        # hands: the late writes of a worker that went on alone were refused.
+        assert sum(Counter(unit for unit, _ in before).values()) - 100 <= 1
 
         for process in frozen:
             process.resume()
-        end = time.monotonic() + 15
+        end = time.monotonic() + 30
         while b'"reason": "LEASE_LOST"' not in first.log.read_bytes():
             assert time.monotonic() < end, first.log.read_text()
             time.sleep(0.05)
-        time.sleep(1.5)  # a renewal's time and more
-        assert store.get_with_etag(records.record_key(*records.parse_name(name))) == frozen_record
+        time.sleep(1.5 * LEASE_S)  # it had time for more renewals and reports
+        assert store.get_with_etag(records.record_key(*records.parse_name(name))) == record
         assert traces(store, "a") == before
         assert progress(clients, name).fence == 2
 

@@ -162,6 +162,7 @@ class _Failure(grpc.RpcError, grpc.Call):
         (grpc.StatusCode.DEADLINE_EXCEEDED, Unavailable, "DEADLINE_EXCEEDED", "more time"),
         (grpc.StatusCode.UNIMPLEMENTED, FailedPrecondition, "UNIMPLEMENTED", "right service"),
         (grpc.StatusCode.UNKNOWN, TagloomError, "UNKNOWN", "odd"),
+        (grpc.StatusCode.CANCELLED, Unavailable, "CALL_BROKEN_OFF", "try again"),
     ],
 )
 def test_what_grpc_itself_says_becomes_a_sentence(
