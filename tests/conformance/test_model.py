@@ -149,8 +149,8 @@ def test_store_behaves_like_a_dictionary(
     run_state_machine_as_test(
         fresh,
         settings=settings(
-            max_examples=60 if kind == "local" else 20,
-            stateful_step_count=30,
+            max_examples=40 if kind == "local" else 12,
+            stateful_step_count=25,
             deadline=None,
             suppress_health_check=list(HealthCheck),
         ),

@@ -432,16 +432,16 @@ BAD_KEYS = [
 
 
 class TestKeys:
-    @pytest.mark.parametrize("key", ODD_KEYS, ids=ascii)
-    def test_odd_keys(self, store: Store, key: str) -> None:
-        etag = store.put(key, key.encode(), if_none_match=True)
-        assert store.get_with_etag(key) == (key.encode(), etag)
-        assert store.get(key, start=1, length=2) == key.encode()[1:3]
-        assert store.head(key).key == key
-        assert listed(store) == [key]
-        assert listed(store, key) == [key]
-        store.delete(key)
-        assert listed(store) == []
+    def test_odd_keys(self, store: Store) -> None:
+        for key in ODD_KEYS:
+            etag = store.put(key, key.encode(), if_none_match=True)
+            assert store.get_with_etag(key) == (key.encode(), etag)
+            assert store.get(key, start=1, length=2) == key.encode()[1:3]
+            assert store.head(key).key == key
+            assert listed(store) == [key]
+            assert listed(store, key) == [key]
+            store.delete(key)
+            assert listed(store) == []
 
     def test_odd_keys_do_not_meet(self, store: Store) -> None:
         for key in ODD_KEYS:
@@ -449,31 +449,31 @@ class TestKeys:
         assert listed(store) == sorted(ODD_KEYS, key=str.encode)
         assert all(store.get(key) == key.encode() for key in ODD_KEYS)
 
-    @pytest.mark.parametrize("key", BAD_KEYS, ids=ascii)
-    def test_bad_keys(self, store: Store, key: str, tmp_path: Path) -> None:
+    def test_bad_keys(self, store: Store, tmp_path: Path) -> None:
         file = tmp_path / "file"
         file.write_bytes(b"x")
-        calls: list[Callable[[], object]] = [
-            lambda: store.get(key),
-            lambda: store.get_with_etag(key),
-            lambda: store.head(key),
-            lambda: store.exists(key),
-            lambda: store.open(key),
-            lambda: store.put(key, b""),
-            lambda: store.put(key, b"", if_none_match=True),
-            lambda: store.put_file(key, file),
-            lambda: store.get_file(key, tmp_path / "copy"),
-            lambda: store.delete(key),
+        calls: list[Callable[[str], object]] = [
+            store.get,
+            store.get_with_etag,
+            store.head,
+            store.exists,
+            store.open,
+            lambda key: store.put(key, b""),
+            lambda key: store.put(key, b"", if_none_match=True),
+            lambda key: store.put_file(key, file),
+            lambda key: store.get_file(key, tmp_path / "copy"),
+            store.delete,
         ]
-        for call in calls:
-            with pytest.raises(InvalidKey) as caught:
-                call()
-            assert caught.value.reason == "INVALID_KEY"
-            caught.value.message.encode()  # can be printed and sent
+        for key in BAD_KEYS:
+            for call in calls:
+                with pytest.raises(InvalidKey) as caught:
+                    call(key)
+                assert caught.value.reason == "INVALID_KEY"
+                caught.value.message.encode()  # can be printed and sent
         assert listed(store) == []
 
     @settings(
-        max_examples=60,
+        max_examples=40,
         deadline=None,
         suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.filter_too_much],
     )

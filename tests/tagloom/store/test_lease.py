@@ -295,5 +295,5 @@ def test_any_schedule(tmp_path: Path) -> None:
         return OwnersWithClocksOfTheirOwn(store)
 
     run_state_machine_as_test(
-        fresh, settings=settings(max_examples=60, stateful_step_count=30, deadline=None)
+        fresh, settings=settings(max_examples=40, stateful_step_count=25, deadline=None)
     )
