@@ -199,6 +199,7 @@ class Runner:
         except Exception:
             # Whatever it was, the record still says what to do, and a next attempt will.
             _log.exception("operations/%s.%s: attempt broken off", operations.service, operation_id)
+            await asyncio.sleep(min(1.0, self._lease_s / 10))
         finally:
             with contextlib.suppress(TagloomError):
                 await operations.io(lease.release)

@@ -73,6 +73,7 @@ class Server:
         self._servers: list[grpc.aio.Server] = []
         self._metrics_server: MetricsServer | None = None
         self._watch: asyncio.Task[None] | None = None
+        self._operations_service: OperationsService | None = None
         self._io = ThreadPoolExecutor(8, thread_name_prefix="operations")
         self.registry = new_registry()
         self.port = 0
@@ -180,7 +181,7 @@ class Server:
             kit.operations.closing = True
         if self._servers and grace_s is None and self._settings.drain_s:
             await asyncio.sleep(self._settings.drain_s)
-        if self._kits and hasattr(self, "_operations_service"):
+        if self._operations_service is not None:
             self._operations_service.closing.set()
         grace_s = self._settings.grace_s if grace_s is None else grace_s
         await asyncio.gather(
@@ -199,12 +200,14 @@ class Server:
 
     async def _hand_back(self, grace_s: float) -> None:
         """Give leases back within the grace; what takes longer loses its process first."""
-        handing = asyncio.gather(*(runner.hand_back() for runner in self._runners))
-        done, _ = await asyncio.wait([asyncio.ensure_future(handing)], timeout=grace_s)
-        if not done:
+        if not self._runners:
+            return
+        handing = [asyncio.create_task(runner.hand_back()) for runner in self._runners]
+        _, late = await asyncio.wait(handing, timeout=grace_s)
+        if late:
             for kit in self._kits:
                 await kit.workers.close()
-            await asyncio.wait([handing], timeout=5.0)
+            await asyncio.wait(late, timeout=5.0)
 
     async def _watch_readiness(self, names: list[str]) -> None:
         ready = None

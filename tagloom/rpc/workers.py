@@ -71,6 +71,7 @@ class _Worker:
                 env={**os.environ, **environment},
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
+                stdout=2,  # what a library prints must not end up in a command's --json
                 # A group of its own: Ctrl-C is the parent's business, and killing the group
                 # takes along what the call itself may have started.
                 start_new_session=True,

@@ -38,6 +38,10 @@ def crash() -> None:
     raise ZeroDivisionError("a secret of the inside")
 
 
+def chatter() -> None:
+    print("printed by a library", flush=True)
+
+
 def unpicklable() -> object:
     return lambda: None
 

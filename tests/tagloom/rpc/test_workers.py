@@ -211,6 +211,16 @@ def test_processes_are_replaced_after_so_many_calls_and_leave_when_idle() -> Non
     with_pool(test, recycle_after=2, idle_s=0.3)
 
 
+def test_what_a_call_prints_stays_out_of_stdout(capfd: pytest.CaptureFixture[str]) -> None:
+    async def test(pool: Workers) -> None:
+        await pool.run(worker_calls.chatter)
+
+    with_pool(test)
+    captured = capfd.readouterr()
+    assert captured.out == ""
+    assert "printed by a library" in captured.err
+
+
 def test_large_results_pass() -> None:
     async def test(pool: Workers) -> None:
         assert len(await pool.run(worker_calls.big, 20_000_000)) == 20_000_000
