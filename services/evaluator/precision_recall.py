@@ -4,8 +4,9 @@ A set's manifold is the union of balls around its points, each reaching to the p
 neighbour in the set. Precision is the share of generated images inside the real manifold (does it
 look real?), recall the share of real images inside the generated one (is all of it covered?).
 
-Distances are taken from differences in float64, not from the expansion |x|^2 + |y|^2 - 2xy, so a
-copied image lies at exactly 0 and ties fall on the right side. (StyleGAN's own metric rounds
+Squared distances are |x|^2 + |y|^2 - 2 x.y in float64, of features less their common mean; what
+that rounds away (about 1e-15 of the largest norm) is allowed for at the border, so a copied image
+lies inside its original's ball even where that has no extent. (StyleGAN's own metric rounds
 features to float16 first; that moves a few points across the border and is not repeated here.)
 """
 
@@ -22,6 +23,7 @@ from tagloom.errors import FailedPrecondition, InvalidArgument
 
 __all__ = ["PrecisionRecall", "precision_recall"]
 
+_ROUNDING = 1e-12  # of the largest squared norm: far above rounding, far below any real distance
 _BLOCK_ELEMENTS = 1 << 24  # of the distance matrix at a time: 128 MiB
 
 
@@ -65,34 +67,42 @@ def precision_recall(
                 count=count,
                 needed=k + 1,
             )
-    real = torch.from_numpy(real_ND).double()
-    generated = torch.from_numpy(generated_MD).double()
+    real, generated = torch.from_numpy(real_ND).double(), torch.from_numpy(generated_MD).double()
+    middle_D = real.mean(dim=0)
+    real, generated = real - middle_D, generated - middle_D
+    largest = max(float(points.square().sum(dim=1).max()) for points in (real, generated))
+    border = _ROUNDING * largest
     return PrecisionRecall(
-        precision=_share_inside(generated, real, _radii(real, k)),
-        recall=_share_inside(real, generated, _radii(generated, k)),
+        precision=_share_inside(generated, real, _squared_radii(real, k) + border),
+        recall=_share_inside(real, generated, _squared_radii(generated, k) + border),
     )
 
 
-def _distances(samples: torch.Tensor, points: torch.Tensor) -> Iterator[tuple[int, torch.Tensor]]:
-    """Distances of some samples to all points, block by block, with the first sample's index."""
+def _squared_distances(
+    samples: torch.Tensor, points: torch.Tensor
+) -> Iterator[tuple[int, torch.Tensor]]:
+    """From some samples to all points, block by block, with the first sample's index."""
+    norms = points.square().sum(dim=1)
     rows = max(1, _BLOCK_ELEMENTS // len(points))
     for start in range(0, len(samples), rows):
         block = samples[start : start + rows]
-        yield start, torch.cdist(block, points, compute_mode="donot_use_mm_for_euclid_dist")
+        yield start, block.square().sum(dim=1)[:, None] + norms - 2 * (block @ points.T)
 
 
-def _radii(points: torch.Tensor, k: int) -> torch.Tensor:
-    """Distance of each point to its k-th nearest other point."""
+def _squared_radii(points: torch.Tensor, k: int) -> torch.Tensor:
+    """Squared distance of each point to its k-th nearest other point."""
     radii = []
-    for start, distances in _distances(points, points):
+    for start, distances in _squared_distances(points, points):
         index = torch.arange(len(distances))
         distances[index, start + index] = torch.inf  # a point is no neighbour of itself
         radii.append(distances.kthvalue(k, dim=1).values)
     return torch.cat(radii)
 
 
-def _share_inside(samples: torch.Tensor, centres: torch.Tensor, radii: torch.Tensor) -> float:
+def _share_inside(
+    samples: torch.Tensor, centres: torch.Tensor, squared_radii: torch.Tensor
+) -> float:
     inside = 0
-    for _, distances in _distances(samples, centres):
-        inside += int((distances <= radii).any(dim=1).sum())
+    for _, distances in _squared_distances(samples, centres):
+        inside += int((distances <= squared_radii).any(dim=1).sum())
     return inside / len(samples)

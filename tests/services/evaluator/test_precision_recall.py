@@ -71,6 +71,16 @@ def test_a_set_covers_itself_and_blocks_change_nothing(
     assert (same.precision, same.recall) == (1.0, 1.0)
 
 
+def test_copies_of_far_away_images_are_found() -> None:
+    """Equal points with large coordinates: their distance is 0 only up to rounding."""
+    random = np.random.default_rng(0)
+    real = (random.normal(size=(40, 500)) + 1000).astype(np.float32).repeat(5, axis=0)
+    found = precision_recall(real, real[::5].repeat(4, axis=0), k=3)  # every radius is 0
+    assert (found.precision, found.recall) == (1.0, 1.0)
+    moved = precision_recall(real, real[::5].repeat(4, axis=0) + np.float32(0.01), k=3)
+    assert (moved.precision, moved.recall) == (0.0, 0.0)
+
+
 def test_mode_collapse_keeps_precision_and_loses_recall() -> None:
     random = np.random.default_rng(0)
     real = random.normal(size=(300, 16)).astype(np.float32)
