@@ -117,6 +117,8 @@ class Bars:
         return self._tasks[title]
 
     def _line(self, title: str, phase: str, text: str) -> None:
+        if not phase and not text:
+            return
         told_phase, told_at = self._told.get(title, ("", float("-inf")))
         now = time.monotonic()
         if phase == told_phase and now - told_at < _QUIET_S:

@@ -60,7 +60,7 @@ def _experiment_run() -> Any:
 def _show(bars: Bars, event: Any) -> None:
     title = f"{event.step} ({event.label})" if event.label else event.step
     if event.kind == "started":
-        bars.show(title, "start", 0, 0, None, "")
+        bars.show(title, "", 0, 0, None, "")
     elif event.kind == "progressed":
         bars.show(title, event.phase, event.done, event.total, event.eta_s, event.message)
     elif event.kind == "finished":

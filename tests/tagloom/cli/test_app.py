@@ -1,0 +1,100 @@
+"""The root command: help, exit codes, options before and after a command's name."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from tagloom.cli.app import _COMMANDS, main
+
+
+def run(*arguments: str, **environment: str) -> Result:
+    return CliRunner().invoke(main, arguments, env={"TAGLOOM_TARGET": None, **environment})
+
+
+@pytest.mark.parametrize("name", _COMMANDS)
+def test_every_command_has_help_and_the_purpose_that_the_root_gives(name: str) -> None:
+    result = run(name, "--help")
+    assert result.exit_code == 0
+    assert "Usage:" in result.output
+    assert name in run("--help").output
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, tagloom.cli.app as app\n"
+        "for name in app._COMMANDS: app.main.get_command(None, name)\n"
+        "heavy = {'torch', 'kfp', 'grpc', 'numpy', 'rich', 'pydantic'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["scrpae"], "did you mean 'scrape'?"),
+        (["scrape", "--collection", "a"], "exactly one of --folder, --hashtag and --profile"),
+        (["scrape", "--collection", "a", "--folder", ".", "--posts", "1"], "taken whole"),
+        (["filter", "--collection", "a", "--dataset", "a", "--resolution", "1"], "range"),
+        (["generate", "--network", "n", "--seeds", "3-1", "--out", "o"], "range of seeds"),
+        (["generate", "--network", "n", "--seeds", "x", "--out", "o"], "not a seed or a range"),
+        (["evaluate"], "Give either RUN, or both --real and --fake."),
+        (["evaluate", "r", "--metrics", "fud"], "Unknown metric 'fud'"),
+        (["train", "--run", "r", "--dataset", "d", "--kimg", "0"], "--kimg"),
+        (["operations", "wait", "runs/a"], "operations/SERVICE.ID"),
+    ],
+)
+def test_wrong_use_exits_2_with_a_sentence(arguments: list[str], says: str) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert says in result.output
+
+
+def test_errors_exit_1_and_are_documents_with_json(tmp_path: Path) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text("experiment: a\ncolect: {folder: b}\n")
+    result = run("run", str(path), "--store", str(tmp_path / "store"), "--json")
+    assert result.exit_code == 1
+    sentence = f"{path}, line 2: unknown key `colect`; did you mean `collect`?"
+    assert result.stderr == f"{sentence} [SPEC_INVALID]\n"
+    assert json.loads(result.stdout)["error"]["message"] == sentence
+    assert not (tmp_path / "store").exists()
+
+
+def test_options_count_before_and_after_the_command_and_beat_the_environment() -> None:
+    assert json.loads(run("--json", "version").stdout) == json.loads(
+        run("version", "--json").stdout
+    )
+    nowhere = "127.0.0.1:1"
+    for arguments in (["--target", nowhere, "ls", "runs"], ["ls", "runs", "--target", nowhere]):
+        result = run(*arguments, TAGLOOM_TARGET="127.0.0.1:2")
+        assert result.exit_code == 1
+        assert nowhere in result.stderr
+
+
+def test_an_unknown_kind_is_named_before_anything_starts(tmp_path: Path) -> None:
+    result = run("ls", "cats", "--store", str(tmp_path / "store"))
+    assert result.exit_code == 1
+    assert "write one of collections, datasets" in result.stderr
+    assert not (tmp_path / "store").exists()
+
+
+def test_doctor_tells_what_lacks(tmp_path: Path) -> None:
+    result = run(
+        "doctor", "--json", "--store", str(tmp_path / "none"), TAGLOOM_INCEPTION_WEIGHTS=""
+    )
+    findings = {item["what"]: item for item in json.loads(result.stdout)}
+    assert findings["Inception-v3 weights"]["state"] == "missing"
+    assert "EfficientNet-Lite0" in findings["Inception-v3 weights"]["detail"]
+    assert findings["store"]["state"] == "missing"
+    assert not (tmp_path / "none").exists()
+    broken = run("doctor", TAGLOOM_INCEPTION_WEIGHTS=str(tmp_path / "gone.pth"))
+    assert broken.exit_code == 1
+    assert "there is no file" in broken.output

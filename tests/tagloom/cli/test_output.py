@@ -1,0 +1,51 @@
+"""Messages as JSON, tables and facts."""
+
+from __future__ import annotations
+
+from tagloom.cli.bars import remaining
+from tagloom.cli.output import facts, plain, table
+from tagloom.v1 import filter_pb2, operation_pb2, scraper_pb2, trainer_pb2
+
+
+def test_a_message_as_json_keeps_numbers_and_shortens_enums() -> None:
+    item = scraper_pb2.Item(state=scraper_pb2.Item.STATE_REFUSED, size_bytes=1 << 40, tags=["a"])
+    item.time.FromJsonString("2026-11-22T10:00:00Z")
+    document = plain(item)
+    assert document["state"] == "refused"
+    assert document["size_bytes"] == 1 << 40
+    assert document["tags"] == ["a"]
+    assert document["time"] == "2026-11-22T10:00:00Z"
+    assert document["owner"] == ""
+
+
+def test_unset_optional_fields_and_oneof_members_are_left_out() -> None:
+    options = plain(trainer_pb2.TrainingOptions(g_learning_rate=0.0, augment="AUGMENT_ADA"))
+    assert options["g_learning_rate"] == 0.0
+    assert "d_learning_rate" not in options
+    assert options["augment"] == "ada"
+    collection = plain(scraper_pb2.Collection(folder=scraper_pb2.FolderSource(path="/p")))
+    assert collection["folder"] == {"path": "/p"}
+    assert "hashtag" not in collection
+
+
+def test_nested_messages_and_durations() -> None:
+    metadata = operation_pb2.OperationMetadata()
+    metadata.eta.FromMilliseconds(1500)
+    assert plain(metadata)["eta"] == 1.5
+    verdict = filter_pb2.Verdict(results=[filter_pb2.CheckResult(check="text")])
+    assert plain(verdict)["results"][0]["check"] == "text"
+
+
+def test_tables_align() -> None:
+    assert table(("name", "n"), [("a", "10"), ("long", "9")], right=(1,)) == (
+        "name   n\na     10\nlong   9"
+    )
+
+
+def test_facts_leave_out_what_is_empty_and_indent_what_is_nested() -> None:
+    text = facts({"name": "a", "empty": "", "deep": {"x": 1.5}, "many": [{"y": True}]})
+    assert text == "name  a\ndeep:\n  x  1.5\nmany:\n- y  yes"
+
+
+def test_remaining_time() -> None:
+    assert [remaining(s) for s in (0, 42.4, 725, 3725)] == ["0:00", "0:42", "12:05", "1:02:05"]
