@@ -15,9 +15,10 @@ Source of the operation: arXiv 2106.12423, section 3.1 and appendix D.
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -35,6 +36,7 @@ from tagloom.networks.ops.simd import (
     minimum,
     multiply,
     select_bits,
+    shifted_bits,
     splat,
     store,
     taps,
@@ -44,7 +46,6 @@ from tagloom.networks.ops.threads import run_in_ranges
 __all__ = ["filtered_lrelu_numba", "is_supported"]
 
 _FACTORS = (1, 2, 4)
-_Mode = Literal["activate", "record", "replay"]
 
 
 def is_supported(x: Tensor, fu: Tensor | None, fd: Tensor | None, *, up: int, down: int) -> bool:
@@ -84,7 +85,9 @@ def filtered_lrelu_numba(
     else:
         down_taps = down_taps.flip(0)
     h, w = x.shape[2:]
-    geometry = _geometry(h, w, up, down, up_taps.numel(), down_taps.numel(), padding)
+    taps_given = (up_taps.numel(), down_taps.numel())
+    up_taps, down_taps = _standard_taps(up_taps, up), _standard_taps(down_taps, down)
+    geometry = _geometry(h, w, up, down, up_taps.numel(), down_taps.numel(), taps_given, padding)
     shape = (float(gain), float(slope), float("inf") if clamp is None else float(clamp))
     bias = x.new_zeros(x.shape[1]) if b is None else b
     result: Tensor = _FilteredLeakyReLU.apply(
@@ -95,16 +98,48 @@ def filtered_lrelu_numba(
 
 # --- geometry ------------------------------------------------------------------------------------
 
+# What StyleGAN3 uses. Shorter filters get zeros, so that few kernels are compiled.
+_TAPS_PER_FACTOR = 6
 
-@dataclass(frozen=True, slots=True)
-class _Axis:
+
+def _standard_taps(filter_: Tensor, factor: int) -> Tensor:
+    missing = _TAPS_PER_FACTOR * factor - filter_.numel()
+    if factor == 1 or missing <= 0:
+        return filter_.contiguous()
+    return torch.cat([filter_, filter_.new_zeros(missing)])
+
+
+class _Axis(NamedTuple):
     """One axis of a pass: up to the high rate, down again. All in samples."""
 
     size: int  # of the input
     out_size: int
     high_size: int  # high-rate samples that the output depends on
-    offset: int  # sample k at the high rate meets the up filter's tap (k + offset) mod up first
+    offset: int  # at the high rate, sample k meets the up filter's tap (k + offset) mod up first
     bits_shift: int  # sample k of this pass has the bits of sample k + bits_shift of the forward
+
+
+class _Layout(NamedTuple):
+    """Where lines and rows lie in scratch memory, in float32 or, for bits, 16-bit words."""
+
+    phase_size: int  # one phase of a high-rate line, whole vectors
+    left: int  # zeros before an input line
+    line_size: int  # of one phase of an input line, zeros included
+    first_row: int  # input rows first_row … last_row are upsampled; those outside are zeros
+    last_row: int
+    wide_at: int
+    high_at: int
+    narrow_at: int
+    out_at: int
+    total: int
+
+
+class _Bits(NamedTuple):
+    """Recorded bits: for each high-rate row, positive samples' and then clamped samples'."""
+
+    rows: int
+    phase_words: int
+    margin: int  # words before the first, and after the last: shifted reads end in them
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,14 +150,15 @@ class _Pass:
     down_taps: int
     y: _Axis
     x: _Axis
+    layout: _Layout
 
 
 @dataclass(frozen=True, slots=True)
 class _Geometry:
     forward: _Pass
     backward: _Pass
-    words: int  # of 16 bits, in a line of one phase of the recorded bits
-    margin: int  # words before the first sample
+    bits: _Bits
+    bits_per_plane: int  # words
 
 
 @functools.lru_cache(maxsize=256)
@@ -133,38 +169,69 @@ def _geometry(
     down: int,
     up_taps: int,
     down_taps: int,
+    taps_given: tuple[int, int],
     padding: tuple[int, int, int, int],
 ) -> _Geometry:
+    """taps_given: before `_standard_taps`; they fix the size of the output."""
     forward_axes, backward_axes = [], []
-    for size, before, after in ((h, padding[2], padding[3]), (w, padding[0], padding[1])):
-        available = size * up + before + after - (up_taps - 1)
-        out = (available - down_taps) // down + 1
-        if available < down_taps:
+    for size, before, after in ((h, *padding[2:]), (w, *padding[:2])):
+        available = size * up + before + after - (taps_given[0] - 1)
+        out = (available - taps_given[1]) // down + 1
+        if out < 1:
             raise ValueError(f"a {h}x{w} image is too small for these filters and {padding=}")
+        # Forward, high-rate sample 0 is the first of which the up filter sees the padding whole.
+        offset = taps_given[0] - 1 - before
         high = (out - 1) * down + down_taps
-        forward_axes.append(_Axis(size, out, high, up_taps - 1 - before, 0))
-        # Backwards the output is what is upsampled, and input sample n collects the high-rate
-        # samples n * up + before - (up_taps - 1) and on.
-        first = before - (up_taps - 1)
-        backward_axes.append(_Axis(out, size, (size - 1) * up + up_taps, first, first))
-    forward = _Pass(up, down, up_taps, down_taps, forward_axes[0], forward_axes[1])
-    backward = _Pass(down, up, down_taps, up_taps, backward_axes[0], backward_axes[1])
+        forward_axes.append(_Axis(size, out, high, offset, 0))
+        # Backward, input sample n collects the high-rate samples n * up - offset and on.
+        high = (size - 1) * up + up_taps
+        backward_axes.append(_Axis(out, size, high, -offset, -offset))
+    forward = _pass(up, down, up_taps, down_taps, forward_axes[0], forward_axes[1])
+    backward = _pass(down, up, down_taps, up_taps, backward_axes[0], backward_axes[1])
     phases = max(up, down)
-    shift = backward.x.bits_shift // phases
-    margin = -(-max(0, -shift) // LANES)
-    last = max(_padded(forward.x, phases), _padded(backward.x, phases) + max(0, shift + 1))
-    return _Geometry(forward, backward, margin + -(-last // LANES) + 1, margin)
+    words = forward.layout.phase_size // LANES
+    reach = abs(backward.x.bits_shift) // phases + 1 + backward.layout.phase_size
+    bits = _Bits(forward.y.high_size, words, -(-reach // LANES) + 1)
+    return _Geometry(forward, backward, bits, bits.rows * phases * 2 * words)
 
 
-def _padded(axis: _Axis, phases: int) -> int:
-    """Length of one phase of a high-rate line, in whole vectors."""
-    length = -(-axis.high_size // phases)
-    return -(-length // LANES) * LANES
+def _pass(up: int, down: int, up_taps: int, down_taps: int, y: _Axis, x: _Axis) -> _Pass:
+    phases = max(up, down)
+    phase_size = _whole_vectors(-(-x.high_size // phases))
+    row_size = phases * phase_size
+    x_phases = phases // up
+    row_taps = _taps_per_class(up, up_taps, x_phases) * x_phases
+    left = max(0, row_taps // x_phases + 1 - (x.offset // up) // x_phases)
+    reach = phase_size + ((phases - 1 + x.offset) // up) // x_phases + 2
+    line_size = left + max(reach, -(-x.size // x_phases)) + 2 * LANES
+    first_row = y.offset // up - (row_taps - 1)
+    last_row = (y.high_size - 1 + y.offset) // up
+    sizes = [
+        line_size * x_phases,
+        (last_row - first_row + 1) * row_size,  # upsampled horizontally
+        y.high_size * row_size,  # activated
+        row_size + down_taps + 2 * LANES,  # one line downsampled vertically
+        phase_size + 2 * LANES,  # and horizontally
+    ]
+    ends = list(itertools.accumulate(_whole_vectors(size) for size in sizes))
+    layout = _Layout(phase_size, left, line_size, first_row, last_row, *ends)
+    return _Pass(up, down, up_taps, down_taps, y, x, layout)
+
+
+def _whole_vectors(size: int) -> int:
+    return -(-size // LANES) * LANES
+
+
+def _taps_per_class(up: int, up_taps: int, x_phases: int) -> int:
+    """Taps of one up phase that meet the same phase of an input line; the last may be zeros."""
+    per_phase = -(-up_taps // up)
+    return -(-per_phase // x_phases)
 
 
 # --- differentiation -----------------------------------------------------------------------------
 
 _Shape = tuple[float, float, float]  # gain, slope, clamp
+_ACTIVATE, _RECORD, _REPLAY = 0, 1, 2
 
 
 class _FilteredLeakyReLU(torch.autograd.Function):
@@ -178,15 +245,18 @@ class _FilteredLeakyReLU(torch.autograd.Function):
         geometry: _Geometry,
         shape: _Shape,
     ) -> Tensor:
-        needed = ctx.needs_input_grad[0] or ctx.needs_input_grad[1]
-        mode: _Mode = "record" if needed else "activate"
-        out, bits = _run(mode, x, bias, up_taps, down_taps, geometry, False, shape, None)
-        ctx.bits, ctx.rest = bits, (up_taps, down_taps, geometry, shape)
-        return out
+        if ctx.needs_input_grad[0] or ctx.needs_input_grad[1]:
+            mode = _RECORD
+            words = x.shape[0] * x.shape[1] * geometry.bits_per_plane + 2 * geometry.bits.margin
+            bits = np.empty(words, np.uint16)
+        else:
+            mode, bits = _ACTIVATE, np.empty(0, np.uint16)
+        ctx.rest = (bits, up_taps, down_taps, geometry, shape)
+        return _run(mode, x, bias, bits, up_taps, down_taps, geometry, geometry.forward, shape)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Any:
-        grad_x = _Replay.apply(grad, ctx.bits, *ctx.rest, True)
+        grad_x = _Replay.apply(grad, *ctx.rest, True)
         grad_bias = grad_x.sum(dim=(0, 2, 3)) if ctx.needs_input_grad[1] else None
         return grad_x, grad_bias, None, None, None, None
 
@@ -207,9 +277,11 @@ class _Replay(torch.autograd.Function):
     ) -> Tensor:
         ctx.rest = (bits, up_taps, down_taps, geometry, shape, not transposed)
         bias = torch.zeros(x.shape[1])
-        first, second = (down_taps, up_taps) if transposed else (up_taps, down_taps)
-        out, _ = _run("replay", x, bias, first, second, geometry, transposed, shape, bits)
-        return out
+        if transposed:
+            # The transpose of "convolve, …, correlate" is "convolve, …, correlate" the other way.
+            up_taps, down_taps = down_taps, up_taps
+        plan = geometry.backward if transposed else geometry.forward
+        return _run(_REPLAY, x, bias, bits, up_taps, down_taps, geometry, plan, shape)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Any:
@@ -217,56 +289,54 @@ class _Replay(torch.autograd.Function):
 
 
 def _run(
-    mode: _Mode,
+    mode: int,
     x: Tensor,
     bias: Tensor,
+    bits: np.ndarray,
     up_taps: np.ndarray,
     down_taps: np.ndarray,
     geometry: _Geometry,
-    transposed: bool,
+    plan: _Pass,
     shape: _Shape,
-    bits: np.ndarray | None,
-) -> tuple[Tensor, np.ndarray]:
-    """One pass over all planes, on torch's number of threads. Returns the result and the bits."""
-    plan = geometry.backward if transposed else geometry.forward
+) -> Tensor:
+    """One pass over all planes, on torch's number of threads."""
     n, c = x.shape[:2]
-    phases = max(plan.up, plan.down)
     out = torch.empty(n, c, plan.y.out_size, plan.x.out_size)
-    if mode == "record":
-        size = n * c * geometry.forward.y.high_size * phases * 2 * geometry.words
-        bits = np.empty(size, np.uint16)
-    elif bits is None:
-        bits = np.empty(0, np.uint16)
-    kernel = _kernel(plan.up, plan.down, plan.up_taps, plan.down_taps, mode)
+    kernel = _kernel(plan.up, plan.down, plan.up_taps, plan.down_taps)
+    # Convolution order, and zeros up to whole classes of taps.
+    x_phases = max(plan.up, plan.down) // plan.up
+    count = _taps_per_class(plan.up, plan.up_taps, x_phases) * x_phases * plan.up
+    up_filter = np.zeros(count, np.float32)
+    up_filter[: up_taps.size] = up_taps
     arguments = (
+        mode,
         x.detach().contiguous().reshape(-1).numpy(),
         bias.detach().contiguous().numpy(),
-        up_taps,
+        up_filter,
         down_taps,
         out.reshape(-1).numpy(),
         bits,
-        (plan.y.size, plan.y.out_size, plan.y.high_size, plan.y.offset, plan.y.bits_shift),
-        (plan.x.size, plan.x.out_size, plan.x.high_size, plan.x.offset, plan.x.bits_shift),
-        (geometry.forward.y.high_size, geometry.words, geometry.margin),
+        tuple(plan.y),
+        tuple(plan.x),
+        tuple(plan.layout),
+        tuple(geometry.bits),
         tuple(np.float32(value) for value in shape),
     )
-    samples = plan.y.high_size * plan.x.high_size
-    run_in_ranges(lambda first, last: kernel(*arguments, first, last), n * c, samples)
-    return out, bits
+
+    def planes(first: int, last: int) -> None:
+        scratch = np.zeros(plan.layout.total + LANES, np.float32)
+        aligned = (-(scratch.ctypes.data // scratch.itemsize)) % LANES
+        kernel(*arguments, scratch[aligned:], first, last)
+
+    run_in_ranges(planes, n * c, plan.y.high_size * plan.x.high_size)
+    return out
 
 
 # --- the kernel ----------------------------------------------------------------------------------
 
 
-@numba.njit(inline="always")
-def _aligned(size: int) -> Any:
-    """A zeroed float32 array and the position in it from which vectors are aligned."""
-    array = np.zeros(size + LANES, np.float32)
-    return array, (-(array.ctypes.data // 4)) % LANES
-
-
 @functools.cache
-def _kernel(up: int, down: int, up_taps: int, down_taps: int, mode: _Mode) -> Callable[..., None]:
+def _kernel(up: int, down: int, up_taps: int, down_taps: int) -> Callable[..., None]:
     """The pass for these factors and numbers of taps, compiled when first called.
 
     The up filter's taps are in convolution order, the down filter's in correlation order.
@@ -274,14 +344,12 @@ def _kernel(up: int, down: int, up_taps: int, down_taps: int, mode: _Mode) -> Ca
     phases = max(up, down)
     x_phases = phases // up  # input samples per step of one phase
     out_phases = phases // down
-    taps_per_phase = -(-up_taps // up)
-    taps_per_class = -(-taps_per_phase // x_phases)
-    row_taps = taps_per_class * x_phases
-    record = mode == "record"
-    replay = mode == "replay"
+    class_taps = _taps_per_class(up, up_taps, x_phases)
+    row_taps = class_taps * x_phases
 
-    @numba.njit(nogil=True, cache=True)
+    @numba.njit(nogil=True, cache=True, error_model="numpy")
     def kernel(
+        mode: int,
         x: Any,
         bias: Any,
         up_filter: Any,
@@ -290,137 +358,108 @@ def _kernel(up: int, down: int, up_taps: int, down_taps: int, mode: _Mode) -> Ca
         bits: Any,
         y_axis: Any,
         x_axis: Any,
+        layout: Any,
         bits_layout: Any,
         shape: Any,
+        scratch: Any,
         first_plane: int,
         last_plane: int,
     ) -> None:
-        height, out_height, high_height, y_offset, y_shift = y_axis
-        width, out_width, high_width, x_offset, x_shift = x_axis
-        bits_rows, words, margin = bits_layout
+        height, out_height, _, y_offset, y_shift = y_axis
+        width, out_width, _, x_offset, x_shift = x_axis
+        phase_size, left, line_size, first_row, last_row = layout[:5]
+        wide_at, high_at, narrow_at, out_at, _ = layout[5:]
+        bits_rows, phase_words, margin = bits_layout
         gain, slope, limit = shape
         positive_gain, negative_gain = splat(gain), splat(gain * slope)
         upper, lower, zero = splat(limit), splat(-limit), splat(np.float32(0))
-
-        # Filters, padded with zeros to whole phases.
-        up_padded = np.zeros(row_taps * up, np.float32)
-        up_padded[:up_taps] = up_filter
         down_coefficients = taps(down_filter, 0, 1, down_taps)
-
-        # Scratch lines, with room for what the vectors read beyond the ends.
-        phase_size = (high_width + phases * LANES - 1) // (phases * LANES) * LANES
         row_size = phase_size * phases
-        left = max(0, taps_per_class + 1 - (x_offset // up) // x_phases)
-        reach = phase_size + ((phases - 1 + x_offset) // up) // x_phases + 2
-        x_size = left + max(reach, -(-width // x_phases)) + 2 * LANES
-        first_row = y_offset // up - (row_taps - 1)
-        last_row = (high_height - 1 + y_offset) // up
-        padded, padded_at = _aligned(x_size * x_phases)
-        wide, wide_at = _aligned((last_row - first_row + 1) * row_size)
-        high, high_at = _aligned(high_height * row_size)
-        slack = phase_size + (down * out_phases + down_taps) // phases + LANES
-        line, line_at = _aligned(slack * phases)
-        out_line, out_at = _aligned(slack)
+        # Replaying, each phase has its own place among the bits; otherwise a row is one stretch.
+        stretches = phases if mode == _REPLAY else 1
+        stretch = row_size // stretches
 
         for plane in range(first_plane, last_plane):
             offset = bias[plane % bias.size]
             # Horizontally up, row by row.
             for row in range(max(first_row, 0), min(last_row + 1, height)):
                 source = (plane * height + row) * width
-                if x_phases == 1:
-                    for column in range(width):
-                        padded[padded_at + left + column] = x[source + column] + offset
-                else:
-                    for column in range(width):
-                        at = (column % x_phases) * x_size + left + column // x_phases
-                        padded[padded_at + at] = x[source + column] + offset
+                for phase in range(x_phases):
+                    at = phase * line_size + left
+                    for column in range((width - phase + x_phases - 1) // x_phases):
+                        scratch[at + column] = x[source + column * x_phases + phase] + offset
                 for phase in range(phases):
                     tap = (phase + x_offset) % up
                     nearest = (phase + x_offset) // up
                     target = wide_at + (row - first_row) * row_size + phase * phase_size
-                    if x_phases == 1:
-                        coefficients = taps(up_padded, tap, up, taps_per_class)
-                        at = padded_at + left + nearest
+                    for part in range(x_phases):
+                        # Every x_phases-th tap meets samples of the same phase of the input.
+                        coefficients = taps(up_filter, tap + up * part, up * x_phases, class_taps)
+                        sample = nearest - part
+                        at = (sample % x_phases) * line_size + left + sample // x_phases
                         for q in range(0, phase_size, LANES):
-                            store(wide, target + q, fir(padded, at + q, -1, coefficients))
-                    else:
-                        # Every x_phases-th tap meets samples of the same input phase.
-                        for part in range(x_phases):
-                            step = up * x_phases
-                            coefficients = taps(up_padded, tap + up * part, step, taps_per_class)
-                            sample = nearest - part
-                            at = padded_at + left + sample // x_phases
-                            at += (sample % x_phases) * x_size
-                            for q in range(0, phase_size, LANES):
-                                value = fir(padded, at + q, -1, coefficients)
-                                if part > 0:
-                                    value = add(value, load(wide, target + q))
-                                store(wide, target + q, value)
+                            value = fir(scratch, at + q, -1, coefficients)
+                            if part > 0:
+                                value = add(value, load(scratch, target + q))
+                            store(scratch, target + q, value)
 
             done = 0  # high-rate rows computed so far
             for out_row in range(out_height):
                 # Vertically up and activated, as far as this row of the output reaches.
                 while done < out_row * down + down_taps:
-                    tap = (done + y_offset) % up
-                    coefficients = taps(up_padded, tap, up, row_taps)
+                    coefficients = taps(up_filter, (done + y_offset) % up, up, row_taps)
                     source = wide_at + ((done + y_offset) // up - first_row) * row_size
                     target = high_at + done * row_size
+                    # Rows without bits hold zeros only: any bits do.
                     bits_row = min(max(done + y_shift, 0), bits_rows - 1)
-                    bits_at = (plane * bits_rows + bits_row) * phases * 2 * words
-                    for phase in range(phases):
-                        begin = phase * phase_size
-                        if replay:
-                            place = bits_at + ((phase + x_shift) % phases) * 2 * words + margin
-                            skew = (phase + x_shift) // phases
+                    positive_at = margin + (plane * bits_rows + bits_row) * phases * 2 * phase_words
+                    clamped_at = phases * phase_words  # relative to the former
+                    for part in range(stretches):
+                        begin = part * stretch
+                        skew = 0
+                        place = positive_at
+                        if mode == _REPLAY:
+                            place += ((part + x_shift) % phases) * phase_words
+                            skew = (part + x_shift) // phases
                             place += skew // LANES
                             skew %= LANES
-                        else:
-                            place = bits_at + phase * 2 * words + margin
-                        for q in range(0, phase_size, LANES):
-                            value = fir(wide, source + begin + q, -row_size, coefficients)
+                        for q in range(0, stretch, LANES):
+                            value = fir(scratch, source + begin + q, -row_size, coefficients)
                             at = place + q // LANES
-                            if replay:
-                                positive = np.uint16(
-                                    (np.uint32(bits[at]) | np.uint32(bits[at + 1]) << 16) >> skew
-                                )
-                                at += words
-                                clamped = np.uint16(
-                                    (np.uint32(bits[at]) | np.uint32(bits[at + 1]) << 16) >> skew
-                                )
+                            if mode == _REPLAY:
+                                positive = shifted_bits(bits, at, skew)
+                                clamped = shifted_bits(bits, at + clamped_at, skew)
                                 slopes = select_bits(positive, positive_gain, negative_gain)
                                 value = multiply(value, select_bits(clamped, zero, slopes))
                             else:
                                 positive = greater_bits(value, zero)
                                 slopes = select_bits(positive, positive_gain, negative_gain)
                                 value = multiply(value, slopes)
-                                if record:
+                                if mode == _RECORD:
+                                    above = greater_bits(value, upper)
+                                    below = greater_bits(lower, value)
                                     bits[at] = positive
-                                    bits[at + words] = greater_bits(value, upper) | greater_bits(
-                                        lower, value
-                                    )
+                                    bits[at + clamped_at] = above | below
                                 value = maximum(minimum(value, upper), lower)
-                            store(high, target + begin + q, value)
+                            store(scratch, target + begin + q, value)
                     done += 1
 
-                # Vertically down: one line, phase by phase.
+                # Vertically, then horizontally down.
                 source = high_at + out_row * down * row_size
-                for phase in range(phases):
-                    for q in range(0, phase_size, LANES):
-                        at = source + phase * phase_size + q
-                        value = fir(high, at, row_size, down_coefficients)
-                        store(line, line_at + phase * slack + q, value)
-
-                # Horizontally down.
+                for q in range(0, row_size, LANES):
+                    value = fir(scratch, source + q, row_size, down_coefficients)
+                    store(scratch, narrow_at + q, value)
                 target = (plane * out_height + out_row) * out_width
-                for out_phase in range(out_phases):
-                    count = (out_width - out_phase + out_phases - 1) // out_phases
+                for phase in range(out_phases):
+                    first = down * phase
+                    count = (out_width - phase + out_phases - 1) // out_phases
                     for q in range(0, count, LANES):
                         value = fir_phases(
-                            line, line_at + q, slack, down * out_phase, phases, down_coefficients
+                            scratch, narrow_at + q, phase_size, first, phases, down_coefficients
                         )
-                        store(out_line, out_at + q, value)
+                        store(scratch, out_at + q, value)
                     for q in range(count):
-                        out[target + q * out_phases + out_phase] = out_line[out_at + q]
+                        out[target + q * out_phases + phase] = scratch[out_at + q]
 
     compiled: Callable[..., None] = kernel
     return compiled

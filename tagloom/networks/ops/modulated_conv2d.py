@@ -52,6 +52,21 @@ def modulated_conv2d_stylegan3(
         dcoefs_NO = _demodulation(w, scale_NI)
     if input_gain is not None:
         scale_NI = scale_NI * input_gain
+
+    n, i, height, width = x.shape
+    o = w.shape[0]
+    if w.numel() <= (i + o) * height * width:
+        # Fewer weights than features: scale the weights, and let each sample be a group.
+        w_NOIHW = w * scale_NI[:, None, :, None, None]
+        if dcoefs_NO is not None:
+            w_NOIHW = w_NOIHW * dcoefs_NO[:, :, None, None, None]
+        y = F.conv2d(
+            x.reshape(1, n * i, height, width),
+            w_NOIHW.reshape(n * o, *w.shape[1:]),
+            padding=pads,
+            groups=n,
+        )
+        return y.reshape(n, o, *y.shape[2:])
     y = F.conv2d(x * scale_NI[:, :, None, None], w, padding=pads)
     return y if dcoefs_NO is None else y * dcoefs_NO[:, :, None, None]
 

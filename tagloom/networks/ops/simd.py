@@ -27,6 +27,7 @@ __all__ = [
     "minimum",
     "multiply",
     "select_bits",
+    "shifted_bits",
     "splat",
     "store",
     "taps",
@@ -246,6 +247,21 @@ def greater_bits(typingctx: Any, a: Any, b: Any) -> Any:
         return builder.bitcast(builder.fcmp_ordered(">", args[0], args[1]), ir.IntType(LANES))
 
     return types.uint16(vector_type, vector_type), codegen
+
+
+@_define
+def shifted_bits(typingctx: Any, bits: Any, position: Any, skew: Any) -> Any:
+    """16 bits of a uint16 array read as one string, from bit position * 16 + skew on."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        pointer = _pointer(builder, _data(context, builder, signature.args[0], args[0]), args[1])
+        word = ir.IntType(2 * LANES)
+        low = builder.zext(builder.load(pointer), word)
+        high = builder.zext(builder.load(builder.gep(pointer, [ir.Constant(_INT, 1)])), word)
+        both = builder.or_(low, builder.shl(high, ir.Constant(word, LANES)))
+        return builder.trunc(builder.lshr(both, builder.trunc(args[2], word)), ir.IntType(LANES))
+
+    return types.uint16(bits, types.intp, types.intp), codegen
 
 
 @_define
