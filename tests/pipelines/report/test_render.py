@@ -1,0 +1,146 @@
+"""The page: complete, self-contained, and safe with strangers' file names."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+
+import pytest
+from PIL import Image
+
+from pipelines.report.gather import Materials, shown
+from pipelines.report.pictures import sample
+from pipelines.report.render import render
+
+from .conftest import EVIL, encoded, run_materials, verdict
+
+VOID = {"meta", "img", "br", "link", "input", "hr"}
+SVG_LEAVES = {"line", "circle", "polygon", "polyline", "path"}
+
+
+class Page(HTMLParser):
+    """Checks that elements are closed in order, and collects what was met."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.attributes: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.attributes.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.attributes.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.texts).split())
+
+
+def test_the_page_tells_the_whole_story(materials: Callable[..., Materials]) -> None:
+    page = Page(render(materials(), "experiment: cats"))
+    for says in (
+        "Cats & <others>",
+        "9 squares cut from 1 photo (of 3 photos collected)",
+        "The gate's sentence of photos-32, ada.",
+        "Better than the start",
+        "again.png duplicate",
+        "Not an image.",
+        "2,000 = 125 steps \N{MULTIPLICATION SIGN} 16",
+        "12.34 % (relative L2)",
+        "1 min 1 s",
+        "kernel_efficientnet_lite0",
+        "they are not FID or KID",
+        "--network runs/photos-32-ada/snapshots/000002.000 --seeds 0-15 --out pictures",
+        "<b>Ann</b>",
+        "damaged.jpg",
+        "no picture",
+    ):
+        assert says in page.text, says
+
+
+def test_nothing_is_loaded_and_every_picture_is_inside(
+    materials: Callable[..., Materials],
+) -> None:
+    html = render(materials(), "experiment: cats")
+    page = Page(html)
+    for tag, attributes in page.attributes:
+        assert tag not in {"link", "iframe", "object"}
+        for name in ("src", "href", "xlink:href", "action"):
+            value = attributes.get(name)
+            assert value is None or value.startswith(("data:image/", "#")), (tag, value)
+    assert "url(" not in html
+    assert "@import" not in html
+    pictures = [attributes for tag, attributes in page.attributes if tag == "img"]
+    assert len(pictures) == 4 + 1 + 1 + 3 * 3 + 1 + 6
+    for attributes in pictures:
+        data = base64.b64decode(str(attributes["src"]).partition("base64,")[2])
+        with Image.open(io.BytesIO(data)) as image:
+            assert image.width == int(str(attributes["width"]))
+        assert attributes["alt"]
+
+
+def test_file_names_are_text_never_markup(materials: Callable[..., Materials]) -> None:
+    html = render(materials(), "title: </pre><script>alert(2)</script>")
+    page = Page(html)
+    assert sum(tag == "script" for tag, _ in page.attributes) == 1
+    assert EVIL.rsplit("/", 1)[-1] in page.text
+    assert "alert(2)" in page.text
+
+
+def test_a_missed_gate_is_said_and_the_best_run_leads(
+    materials: Callable[..., Materials],
+) -> None:
+    made = materials(
+        run_materials("scratch, none", passed=False, scale=0.1), run_materials("photos-32, ada")
+    )
+    page = Page(render(made, "experiment: cats"))
+    assert "Not shown to be better" in page.text
+    assert "Better than the start" in page.text
+    assert "The best of 2 runs: a StyleGAN3-T 16 px generator" in page.text
+    assert "of runs/photos-32-ada/snapshots/000002.000, the snapshot with the best" in page.text
+
+
+def test_charts_show_every_snapshot_from_kimg_0_with_its_interval(
+    materials: Callable[..., Materials],
+) -> None:
+    html = render(materials(), "experiment: cats")
+    titles = re.findall(r"<title>(Kernel distance: [^<]*)</title>", html)
+    assert [title.split(" at ")[1].split(" ")[0] for title in titles] == ["0", "1", "2"]
+    assert titles[0].endswith("(95 % interval 0.95 to 1.05)")
+    assert len(re.findall(r"<title>p, how often[^<]*</title>", html)) == 20
+
+
+@pytest.mark.parametrize(("side", "kind"), [(32, "PNG"), (128, "PNG"), (512, "WEBP")])
+def test_small_samples_stay_the_very_png_large_ones_are_reduced(side: int, kind: str) -> None:
+    png = encoded("PNG", (1, 2, 3), side)
+    picture = sample(png, "seed 0")
+    data = base64.b64decode(picture.uri.partition("base64,")[2])
+    with Image.open(io.BytesIO(data)) as image:
+        assert image.format == kind
+        assert image.width == picture.width == min(side, 128)
+    assert (data == png) is (side <= 128)
+
+
+def test_the_wall_of_rejected_photos_shows_every_reason_first() -> None:
+    faces = [verdict(f"{i:064}", f"{i}.jpg", kept=False) for i in range(100)]
+    rare = verdict("f" * 64, "rare.jpg", kept=False)
+    rare.failed_checks[:] = ["text"]
+    walls = shown([*faces, rare])
+    assert len(walls) == 48
+    assert rare in walls
