@@ -77,11 +77,18 @@ class EchoService:
 
     async def Count(self, request: Struct, context: Any) -> operations_pb2.Operation:
         fields = json_format.MessageToDict(request)
+
+        async def check_is_new() -> None:
+            manifest = f"counts/{fields['name']}/manifest.json"
+            if await asyncio.to_thread(self.kit.store.exists, manifest):
+                raise errors.AlreadyExists("It was counted; name another.", reason="COUNTED")
+
         return await self.kit.operations.start(
             "Count",
             request,
             target=f"counts/{fields['name']}",
             request_id=fields.get("request_id", ""),
+            check=check_is_new,
         )
 
     async def _count(self, request: Struct, job: Job) -> Struct:

@@ -179,7 +179,9 @@ def test_failures_are_kept_with_their_reason(
     assert from_status(failed.error).reason == reason
     assert "secret" not in failed.error.message
     assert metadata_of(failed).phase == "failed"
-    assert total_of(operations.wait(echo.count("after").name)) == 3  # the next one is not harmed
+    assert (
+        total_of(operations.wait(echo.count(f"after-{name}").name)) == 3
+    )  # the next one is not harmed
 
 
 def test_waiting_ends_with_its_timeout_or_the_deadline(
@@ -206,7 +208,9 @@ def test_the_same_request_id_gives_the_same_operation(
     assert echo.count("same-id", request_id=request_id).name == first.name
     done = operations.wait(first.name)
     again = echo.count("same-id", request_id=request_id)
-    assert again == done
+    assert again == done  # though a new request would be refused now
+    with refused(grpc.StatusCode.ALREADY_EXISTS, "COUNTED"):
+        echo.count("same-id", request_id=str(uuid.uuid4()))
     assert len(traces(store, "same-id")) == 3
 
 
@@ -247,7 +251,8 @@ def test_a_server_that_died_between_claim_and_record_is_made_good(
 ) -> None:
     request_id = str(uuid.uuid4())
     first = operations.wait(echo.count("claim", request_id=request_id).name)
-    # As if the record had never been written.
+    # As if the record had never been written, and so nothing been done.
+    store.delete("counts/claim/manifest.json")
     store.delete(records.record_key(*records.parse_name(first.name)))
     again = echo.count("claim", request_id=request_id)
     assert again.name == first.name
@@ -521,6 +526,29 @@ def test_a_record_that_was_taken_over_refuses_the_late_owner(serve: Serve, tmp_p
         # That owner never gives a sign of life: after its lease, the server takes it (back).
         operations.cancel(name)
         assert metadata_of(operations.wait(name)).fence == 8
+
+
+def test_the_outcome_of_a_late_owner_is_refused_by_the_record(
+    serve: Serve, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing but the record's fencing number tells it: its lease is as it was."""
+    with (
+        caplog.at_level(logging.WARNING, "tagloom"),
+        serve() as server,
+        grpc.insecure_channel(server.address) as channel,
+    ):
+        operations = Operations(channel)
+        name = EchoClient(channel).count("idle", units=20, seconds=0.1).name
+        operations.until(name, "count")
+
+        def take(record: records.Record) -> bool:
+            record.fence, record.owner = 7, "somebody else"
+            return True
+
+        records.swap(open_store(str(tmp_path / "store")), *records.parse_name(name), take)
+        metadata = metadata_of(operations.wait(name))
+    assert "taken over by another server" in caplog.text
+    assert (metadata.fence, metadata.owner == "somebody else") == (7, False)  # done anew
 
 
 # Records
