@@ -99,8 +99,9 @@ def relative_error() -> Any:
         assert value.shape == reference.shape
         if reference.numel() == 0:
             return 0.0
-        difference = (value.detach().double() - reference.double()).abs().max()
-        scale = reference.double().abs().max()
+        reference = reference.detach().double()
+        difference = (value.detach().double() - reference).abs().max()
+        scale = reference.abs().max()
         return float(difference / scale) if scale > 0 else float(difference)
 
     return measure
