@@ -96,7 +96,7 @@ class KeyedDraws:
     z_dim: int
     style_mixing: float = 0.0
     """probability that a batch mixes two styles"""
-    device: torch.device = torch.device("cpu")
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     rows: slice = field(default_factory=lambda: slice(None))
 
     def _generator(self, purpose: str, phase: PhaseName) -> np.random.Generator:

@@ -122,9 +122,7 @@ class _Loop:
                     snapshot = write_snapshot(self.store, session)
                     self.message = f"Snapshot at {snapshot.lstrip('0') or '0'} kimg."
                 self._save_if_due()
-                self.report(
-                    "train", session.step.images_seen, session.total_images, self.message
-                )
+                self.report("train", session.step.images_seen, session.total_images, self.message)
         except LeaseLost:
             raise
         except (Cancelled, _StopRequested):

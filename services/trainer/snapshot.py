@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import math
@@ -38,7 +39,7 @@ def write_snapshot(store: Store, session: Session) -> str:
         with path.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
         store.put_file(layout.snapshot_weights(run.id, snapshot), path)
-    samples = sample_grid(session.step.G_ema, run.options.samples)
+    samples = sample_grid(session.step.G_ema, run.options.samples, int(run.generator["z_dim"]))
     store.put(layout.snapshot_samples(run.id, snapshot), samples)
     manifest = Snapshot(
         run=f"runs/{run.id}",
@@ -51,24 +52,21 @@ def write_snapshot(store: Store, session: Session) -> str:
         discriminator=run.discriminator,
         weights_sha256=digest,
     )
-    try:
+    with contextlib.suppress(PreconditionFailed):  # our own write, whose answer was lost
         store.put(manifest_key, manifest.to_bytes(), if_none_match=True)
-    except PreconditionFailed:
-        pass  # our own write, whose answer was lost
     return snapshot
 
 
 @torch.no_grad()
-def sample_grid(G: nn.Module, count: int) -> bytes:
+def sample_grid(G: nn.Module, count: int, z_dim: int) -> bytes:
     """A PNG with the images of seeds 0, 1, 2, … row by row, without truncation."""
     device = next(G.parameters()).device
-    z_dim = int(G.spec.z_dim)  # type: ignore[union-attr]  # every generator has its spec
     latents = [np.random.RandomState(seed).randn(1, z_dim) for seed in range(count)]
     tiles = []
     for z in latents:  # one by one: what a seed shows depends on nothing else
         images: Tensor = G(torch.from_numpy(z).to(device, torch.float32), None)
-        tile = (images[0] * 127.5 + 128).clamp(0, 255).to(torch.uint8)
-        tiles.append(tile.permute(1, 2, 0).cpu().numpy())
+        pixels = (images[0] * 127.5 + 128).clamp(0, 255).to(torch.uint8)
+        tiles.append(pixels.permute(1, 2, 0).cpu().numpy())
     columns = math.ceil(math.sqrt(count))
     rows = math.ceil(count / columns)
     side = tiles[0].shape[0]

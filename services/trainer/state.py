@@ -97,8 +97,9 @@ def save_state(store: Store, session: Session) -> None:
 
 def list_states(store: Store, run_id: str) -> list[str]:
     """Prefixes of the states whose manifest is there, the newest last."""
+    name = "manifest.json"
     keys = (info.key for info in store.iterate(layout.run_state_prefix(run_id)))
-    return sorted(key.removesuffix("manifest.json") for key in keys if key.endswith("manifest.json"))
+    return sorted(key.removesuffix(name) for key in keys if key.endswith(name))
 
 
 def restore(store: Store, session: Session) -> str | None:

@@ -68,6 +68,8 @@ class Run(Manifest):
     resolution: int
     generator: dict[str, Any]
     discriminator: dict[str, Any]
+    operation: str = ""
+    """`operations/trainer.{id}` that trains it, or did so last"""
     attempts: int = 0
     fence: int = 0
 

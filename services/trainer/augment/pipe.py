@@ -92,6 +92,9 @@ class AugmentPipe(nn.Module):
 
     p: Tensor
     """scalar in [0, 1]: how likely each augmentation of strength 1 is"""
+    geometry_filter: Tensor
+    bank: Tensor
+    band_power: Tensor
 
     def __init__(self, settings: AugmentSettings = BGC) -> None:
         super().__init__()
@@ -194,7 +197,7 @@ class AugmentPipe(nn.Module):
         return images.index_copy(0, moved, resampled)
 
     def _resample(self, images: Tensor, transforms: Tensor) -> Tensor:
-        """High-quality resampling: 2x wavelet upsampling, bilinear lookups, wavelet downsampling."""
+        """Upsample by a wavelet, look up bilinearly, downsample by the wavelet."""
         height, width = images.shape[2:]
         like = transforms[:, 0, 0]
 
@@ -231,9 +234,7 @@ class AugmentPipe(nn.Module):
         grid = F.affine_grid(
             lookup[:, :2], [*images.shape[:2], out_height, out_width], align_corners=False
         )
-        fine = F.grid_sample(
-            fine, grid, mode="bilinear", padding_mode="zeros", align_corners=False
-        )
+        fine = F.grid_sample(fine, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
         return downsample2d(fine, self.geometry_filter, padding=-2 * border, flip_filter=True)
 
     # Colour
@@ -273,8 +274,7 @@ class AugmentPipe(nn.Module):
     def _recolor(images: Tensor, colors: Tensor | None) -> Tensor:
         if colors is None:
             return images
-        n, channels, height, width = images.shape
-        if channels == 3:
+        if images.shape[1] == 3:
             matrix, offset = colors[:, :3, :3], colors[:, :3, 3:]
         else:  # grey: what happens to the mean of three equal channels
             mean = colors[:, :3].mean(dim=1, keepdim=True)
@@ -303,9 +303,7 @@ class AugmentPipe(nn.Module):
         n, channels, height, width = images.shape
         taps = (gains @ self.bank).repeat_interleave(channels, dim=0)
         reach = self.bank.shape[1] // 2
-        planes = F.pad(
-            images.reshape(1, n * channels, height, width), [reach] * 4, mode="reflect"
-        )
+        planes = F.pad(images.reshape(1, n * channels, height, width), [reach] * 4, mode="reflect")
         planes = F.conv2d(planes, taps[:, None, None, :], groups=n * channels)
         planes = F.conv2d(planes, taps[:, None, :, None], groups=n * channels)
         return planes.reshape(images.shape)

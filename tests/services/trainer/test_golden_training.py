@@ -101,9 +101,7 @@ def test_four_steps(path: Path) -> None:
     g_spec = generator_spec_from_arguments(FAMILY[meta["gen"]], meta["G_kwargs"])
     G = load(build_from_spec(g_spec), archive, "G/")
     G_ema = load(build_from_spec(g_spec), archive, "G/")
-    D = load(
-        build_from_spec(discriminator_spec_from_arguments(meta["D_kwargs"])), archive, "D/"
-    )
+    D = load(build_from_spec(discriminator_spec_from_arguments(meta["D_kwargs"])), archive, "D/")
     kwargs = train["loss_kwargs"]
     losses = Losses(
         G,

@@ -1,0 +1,132 @@
+"""Messages of trainer.proto to domain values and back."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TypeVar
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from services.trainer.options import RequestedOptions
+from services.trainer.runs import RunView
+from tagloom.artifacts.run import Augment, Config, Snapshot, Tick, TrainingOptions
+from tagloom.errors import InvalidArgument
+from tagloom.v1 import trainer_pb2 as pb
+
+__all__ = ["requested_options", "run_message", "snapshot_message", "tick_message"]
+
+E = TypeVar("E", bound=int)
+T = TypeVar("T")
+
+_CONFIGS: dict[pb.TrainingOptions.Config, Config] = {
+    pb.TrainingOptions.CONFIG_STYLEGAN3_T: "stylegan3-t",
+    pb.TrainingOptions.CONFIG_STYLEGAN3_R: "stylegan3-r",
+    pb.TrainingOptions.CONFIG_STYLEGAN2: "stylegan2",
+}
+_AUGMENTS: dict[pb.TrainingOptions.Augment, Augment] = {
+    pb.TrainingOptions.AUGMENT_ADA: "ada",
+    pb.TrainingOptions.AUGMENT_FIXED: "fixed",
+    pb.TrainingOptions.AUGMENT_NONE: "none",
+}
+
+
+def requested_options(message: pb.TrainingOptions) -> RequestedOptions:
+    """Raises InvalidArgument for an enum value that this version does not know."""
+
+    def optional(name: str) -> float | None:
+        return getattr(message, name) if message.HasField(name) else None
+
+    return RequestedOptions(
+        config=_known("config", message.config, _CONFIGS),
+        kimg=message.kimg,
+        batch=message.batch,
+        r1_gamma=optional("r1_gamma"),
+        g_learning_rate=optional("g_learning_rate"),
+        d_learning_rate=optional("d_learning_rate"),
+        augment=_known("augment", message.augment, _AUGMENTS),
+        ada_target=message.ada_target,
+        ada_kimg=message.ada_kimg,
+        augment_p=optional("augment_p"),
+        ema_kimg=message.ema_kimg,
+        mirror=message.mirror,
+        seed=message.seed,
+        channel_base=message.channel_base,
+        channel_max=message.channel_max,
+        latent_size=message.latent_size,
+        mapping_layers=message.mapping_layers,
+        snapshot_kimg=message.snapshot_kimg,
+        tick_kimg=message.tick_kimg,
+        samples=message.samples,
+    )
+
+
+def _known(name: str, value: E, names: dict[E, T]) -> T | None:
+    if value == 0:
+        return None
+    if value not in names:
+        raise InvalidArgument(
+            f"{name} {value} is not known to this version; choose one of {sorted(names)}.",
+            reason="TRAINING_OPTION_INVALID",
+            option=name,
+        )
+    return names[value]
+
+
+def run_message(view: RunView) -> pb.Run:
+    """The run and its progress as one message."""
+    run, progress = view.run, view.progress
+    message = pb.Run(
+        name=f"runs/{run.id}",
+        create_time=_timestamp(run.create_time),
+        update_time=_timestamp(run.update_time),
+        state=f"STATE_{run.state.upper()}",
+        message=run.message,
+        dataset=run.dataset,
+        dataset_sha256=run.dataset_sha256,
+        start=run.start,
+        options=_options_message(run.options),
+        resolution=run.resolution,
+        attempts=run.attempts,
+    )
+    if progress is not None:
+        message.images_seen = progress.images_seen
+        message.steps = progress.steps
+        message.seconds = progress.seconds
+        message.g_parameter_change = progress.g_parameter_change
+        message.d_parameter_change = progress.d_parameter_change
+        if progress.update_time > run.update_time:
+            message.update_time.CopyFrom(_timestamp(progress.update_time))
+            if run.state == "running" and progress.message:
+                message.message = progress.message
+    return message
+
+
+def _options_message(options: TrainingOptions) -> pb.TrainingOptions:
+    values = options.model_dump(exclude={"config", "augment", "ema_rampup"})
+    return pb.TrainingOptions(
+        config=next(number for number, name in _CONFIGS.items() if name == options.config),
+        augment=next(number for number, name in _AUGMENTS.items() if name == options.augment),
+        **values,
+    )
+
+
+def snapshot_message(snapshot: Snapshot) -> pb.Snapshot:
+    """A snapshot by its resource name."""
+    return pb.Snapshot(
+        name=f"{snapshot.run}/snapshots/{snapshot.id}",
+        create_time=_timestamp(snapshot.create_time),
+        kimg=snapshot.kimg,
+        weights_sha256=snapshot.weights_sha256,
+    )
+
+
+def tick_message(tick: Tick) -> pb.Tick:
+    """A row of the history."""
+    values = tick.model_dump(exclude={"time", "peak_memory"})
+    return pb.Tick(time=_timestamp(tick.time), peak_memory_bytes=tick.peak_memory, **values)
+
+
+def _timestamp(time: datetime) -> Timestamp:
+    message = Timestamp()
+    message.FromDatetime(time)
+    return message

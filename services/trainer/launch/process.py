@@ -1,0 +1,123 @@
+"""A training process on this machine, under `torchrun`."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+from services.trainer.launch.interface import Assignment
+from services.trainer.worker_events import ErrorEvent, parse_event
+from tagloom.errors import TagloomError, Unavailable
+
+__all__ = ["LocalProcess", "ProcessLauncher"]
+
+ALLOCATOR = {
+    # glibc gives large blocks back to the system after every tensor; keeping them made a step of
+    # StyleGAN3 about twice as fast. They only count before exec, hence here.
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": "1099511627776",
+}
+_LOG_LINES = 30
+_ROOT = Path(__file__).resolve().parents[3]
+
+
+class ProcessLauncher:
+    """Starts one worker at a time is its caller's business; this starts what it is told to."""
+
+    def start(self, assignment: Assignment) -> LocalProcess:
+        """`python -m torch.distributed.run --standalone`, one process, with tuned allocation."""
+        command = [
+            *(sys.executable, "-m", "services.trainer.launch.elastic", str(os.getpid())),
+            *("--standalone", "--nnodes=1", "--nproc-per-node=1", "--max-restarts=0"),
+            *("-m", "services.trainer.worker"),
+            *("--store", assignment.store_url, "--run", assignment.run_id),
+            *("--lease", assignment.lease_key, "--fence", str(assignment.fence)),
+        ]
+        paths = [str(_ROOT), *(entry for entry in sys.path if entry)]
+        environment = {
+            **{key: value for key, value in os.environ.items() if not key.startswith("PET_")},
+            **ALLOCATOR,
+            "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)),
+            "PYTHONUNBUFFERED": "1",
+        }
+        try:
+            process = subprocess.Popen(
+                command,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                start_new_session=True,  # Ctrl-C is the server's business; a group to kill
+            )
+        except OSError as error:
+            raise Unavailable(
+                f"The training process could not be started ({error.strerror}); free some memory "
+                "or raise the limit on processes, then resume the run.",
+                reason="TRAINING_NOT_STARTED",
+            ) from error
+        return LocalProcess(process)
+
+
+class LocalProcess:
+    """torchrun and the worker below it."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+        self._log: collections.deque[str] = collections.deque(maxlen=_LOG_LINES)
+        self._error: ErrorEvent | None = None
+        self._reader = threading.Thread(target=self._read, name="training-log", daemon=True)
+        self._reader.start()
+
+    @property
+    def pid(self) -> int:
+        """Process id of torchrun."""
+        return self._process.pid
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        with self._process.stdout as output:
+            for line in output:
+                try:
+                    event = parse_event(line)
+                except json.JSONDecodeError:
+                    event = None
+                if event is None:
+                    self._log.append(line.rstrip())
+                elif isinstance(event, ErrorEvent):
+                    self._error = event
+
+    def poll(self) -> int | None:
+        return self._process.poll()
+
+    def ask_to_stop(self) -> None:
+        # torchrun passes it on to its workers and waits for them.
+        if self._process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        if self._process.poll() is None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+
+    def close(self) -> None:
+        self.kill()
+        self._process.wait()
+        self._reader.join(timeout=5)
+
+    def error(self) -> TagloomError | None:
+        self._reader.join(timeout=5)  # its last line may still be on the way
+        return None if self._error is None else self._error.to_error()
+
+    def last_words(self) -> str:
+        self._reader.join(timeout=5)
+        return "\n".join(self._log)

@@ -1,0 +1,59 @@
+"""What Prometheus sees of a training: gauges labelled with the run while it lives."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from tagloom.artifacts.run import Progress, Run, Tick
+
+__all__ = ["TrainingMetrics"]
+
+
+class TrainingMetrics:
+    """`tagloom_training_*`. A run's series appear with its first progress and end with it."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def gauge(name: str, text: str) -> Gauge:
+            return Gauge(f"tagloom_training_{name}", text, ["run"], registry=registry)
+
+        self._images = gauge("images_seen", "Images shown to the discriminator so far.")
+        self._total = gauge("images_wanted", "Images that the run is to be shown.")
+        self._progress_time = gauge(
+            "last_progress_timestamp_seconds", "When the run last wrote its progress."
+        )
+        self._ticks = {
+            "kimg": gauge("tick_kimg", "Thousands of images at the last tick."),
+            "seconds_per_kimg": gauge("seconds_per_kimg", "Seconds per thousand images."),
+            "g_loss": gauge("g_loss", "Mean generator loss over the last tick."),
+            "d_loss": gauge("d_loss", "Mean discriminator loss over the last tick."),
+            "r1_penalty": gauge("r1_penalty", "Mean R1 penalty over the last tick, before gamma."),
+            "real_score": gauge("real_score", "Mean score of real images over the last tick."),
+            "fake_score": gauge("fake_score", "Mean score of generated images, last tick."),
+            "real_sign": gauge("real_sign_ratio", "Mean sign of the real scores, last tick."),
+            "augment_p": gauge("augment_probability_ratio", "Augmentation probability p."),
+            "g_gradient_norm": gauge("g_gradient_norm", "Mean norm of the generator's gradient."),
+            "d_gradient_norm": gauge("d_gradient_norm", "Mean norm of D's gradient."),
+            "peak_memory": gauge("peak_memory_bytes", "Peak resident memory of the process."),
+        }
+        self._ended = Counter(
+            "tagloom_training_runs_ended",
+            "Trainings that ended here, by outcome: succeeded, stopped or failed.",
+            ["outcome"],
+            registry=registry,
+        )
+
+    def show(self, run: Run, progress: Progress, tick: Tick | None) -> None:
+        """Sets the run's gauges."""
+        self._images.labels(run.id).set(progress.images_seen)
+        self._total.labels(run.id).set(round(run.options.kimg * 1000))
+        self._progress_time.labels(run.id).set(progress.update_time.timestamp())
+        if tick is not None:
+            for name, gauge in self._ticks.items():
+                gauge.labels(run.id).set(getattr(tick, name))
+
+    def end(self, run_id: str, outcome: str) -> None:
+        """Counts the end and forgets the run's gauges."""
+        self._ended.labels(outcome).inc()
+        for gauge in (self._images, self._total, self._progress_time, *self._ticks.values()):
+            if (run_id,) in gauge._metrics:
+                gauge.remove(run_id)

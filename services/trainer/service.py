@@ -1,0 +1,195 @@
+"""TrainerService over gRPC: converts and delegates, nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+
+from google.longrunning import operations_proto_pb2 as operations_pb2
+from google.protobuf.empty_pb2 import Empty
+
+from services.trainer import records, runs
+from services.trainer.convert import (
+    requested_options,
+    run_message,
+    snapshot_message,
+    tick_message,
+)
+from services.trainer.follow import Follower, StopReason
+from services.trainer.launch.process import ProcessLauncher
+from services.trainer.metrics import TrainingMetrics
+from services.trainer.options import plan_run
+from tagloom.artifacts.run import Progress, Run
+from tagloom.rpc.job import Job, Stop
+from tagloom.rpc.service import Kit
+from tagloom.store.interface import Store
+from tagloom.v1 import trainer_pb2 as pb
+from tagloom.v1 import trainer_pb2_grpc
+
+__all__ = ["TrainerService", "register"]
+
+_REASONS: dict[Stop, StopReason] = {
+    Stop.CANCEL: "cancel",
+    Stop.HAND_BACK: "hand back",
+    Stop.LOST: "lost",
+}
+
+
+class TrainerService(trainer_pb2_grpc.TrainerServiceServicer):
+    """The methods of trainer.proto."""
+
+    def __init__(self, kit: Kit) -> None:
+        self._kit = kit
+        self._launcher = ProcessLauncher()
+        self._metrics = TrainingMetrics(kit.registry)
+        kit.operations.handle("CreateRun", pb.CreateRunRequest, pb.Run, self._create)
+        kit.operations.handle("ResumeRun", pb.ResumeRunRequest, pb.Run, self._resume)
+
+    async def CreateRun(
+        self, request: pb.CreateRunRequest, context: object
+    ) -> operations_pb2.Operation:
+        """Accepts the training after checking all that can be checked at once."""
+        planned: list[Run] = []
+
+        async def check() -> None:
+            await asyncio.to_thread(runs.check_absent, self._kit.store, request.run_id)
+            planned.append(await asyncio.to_thread(self._plan, request))
+
+        operation = await self._kit.operations.start(
+            "CreateRun",
+            request,
+            request_id=request.request_id,
+            target=f"runs/{request.run_id}",
+            check=check,
+        )
+        for run in planned:  # to be seen at once; the operation would write it otherwise
+            run = run.model_copy(update={"operation": operation.name})
+            await asyncio.to_thread(runs.enter_run, self._kit.store, run)
+        return operation
+
+    async def GetRun(self, request: pb.GetRunRequest, context: object) -> pb.Run:
+        """One run."""
+        return run_message(await asyncio.to_thread(runs.get_run, self._kit.store, request.name))
+
+    async def ListRuns(self, request: pb.ListRunsRequest, context: object) -> pb.ListRunsResponse:
+        """A page of runs."""
+        size = runs.page_size(request.page_size, 100, 1000)
+        found, token = await asyncio.to_thread(
+            runs.list_runs, self._kit.store, size, request.page_token
+        )
+        return pb.ListRunsResponse(runs=map(run_message, found), next_page_token=token)
+
+    async def StopRun(self, request: pb.StopRunRequest, context: object) -> pb.Run:
+        """Asks for a stop; the answer shows the run as it is now."""
+        active = await self._kit.operations.unfinished(request.name)
+        return run_message(
+            await asyncio.to_thread(runs.stop_run, self._kit.store, request.name, active)
+        )
+
+    async def ResumeRun(
+        self, request: pb.ResumeRunRequest, context: object
+    ) -> operations_pb2.Operation:
+        """Accepts the continuation of a run that has ended."""
+
+        async def check() -> None:
+            view = await asyncio.to_thread(runs.get_run, self._kit.store, request.name)
+            active = await self._kit.operations.unfinished(request.name)
+            runs.check_resumable(view.run, request.kimg, active)
+
+        return await self._kit.operations.start(
+            "ResumeRun", request, request_id=request.request_id, target=request.name, check=check
+        )
+
+    async def ListSnapshots(
+        self, request: pb.ListSnapshotsRequest, context: object
+    ) -> pb.ListSnapshotsResponse:
+        """A page of snapshots."""
+        size = runs.page_size(request.page_size, 100, 1000)
+        found, token = await asyncio.to_thread(
+            runs.list_snapshots, self._kit.store, request.parent, size, request.page_token
+        )
+        return pb.ListSnapshotsResponse(
+            snapshots=map(snapshot_message, found), next_page_token=token
+        )
+
+    async def ListTicks(
+        self, request: pb.ListTicksRequest, context: object
+    ) -> pb.ListTicksResponse:
+        """A page of the history."""
+        size = runs.page_size(request.page_size, 1000, 10_000)
+        found, token = await asyncio.to_thread(
+            runs.list_ticks, self._kit.store, request.parent, size, request.page_token
+        )
+        return pb.ListTicksResponse(ticks=map(tick_message, found), next_page_token=token)
+
+    async def DeleteRun(self, request: pb.DeleteRunRequest, context: object) -> Empty:
+        """Removes a run that is not being trained."""
+        active = await self._kit.operations.unfinished(request.name)
+        await asyncio.to_thread(runs.delete_run, self._kit.store, request.name, active)
+        return Empty()
+
+    def _plan(self, request: pb.CreateRunRequest) -> Run:
+        return plan_run(
+            self._kit.store,
+            request.run_id,
+            request.dataset,
+            request.start,
+            requested_options(request.options),
+        )
+
+    async def _create(self, request: pb.CreateRunRequest, job: Job) -> pb.Run:
+        if job.attempt == 1:
+            run = (await asyncio.to_thread(self._plan, request)).model_copy(
+                update={"operation": job.name}
+            )
+            await asyncio.to_thread(runs.enter_run, self._kit.store, run)
+        return await self._follow(request.run_id, runs.starting(job.name), job)
+
+    async def _resume(self, request: pb.ResumeRunRequest, job: Job) -> pb.Run:
+        run_id = request.name.removeprefix("runs/")
+        return await self._follow(run_id, runs.continuing(job.name, request.kimg), job)
+
+    async def _follow(self, run_id: str, prepare: Callable[[Store, Run], Run], job: Job) -> pb.Run:
+        loop = asyncio.get_running_loop()
+
+        def note(phase: str, done: int, total: int, message: str = "") -> None:
+            loop.call_soon_threadsafe(job.note, phase, done, total, message)
+
+        def show(run: Run, progress: Progress) -> None:
+            ticks = records.read_ticks(self._kit.store, run.id)
+            self._metrics.show(run, progress, ticks[-1] if ticks else None)
+
+        cut_off = False
+
+        def stop() -> StopReason | None:
+            return "lost" if cut_off else _REASONS[job.stop] if job.stop else None
+
+        follower = Follower(
+            store=self._kit.store,
+            launcher=self._launcher,
+            note=note,
+            stop=stop,
+            lease_s=max(self._kit.settings.lease_s / 3, 1.0),
+            on_progress=show,
+        )
+        following = asyncio.ensure_future(asyncio.to_thread(partial(follower.run, run_id, prepare)))
+        outcome = "failed"
+        try:
+            run = await asyncio.shield(following)
+            outcome = run.state
+        except asyncio.CancelledError:
+            cut_off = True  # past its grace: the process is killed, its last state is durable
+            await asyncio.wait({following})
+            raise
+        finally:
+            self._metrics.end(run_id, outcome)
+        return run_message(await asyncio.to_thread(runs.get_run, self._kit.store, f"runs/{run_id}"))
+
+
+def register(kit: Kit) -> None:
+    """Adds TrainerService to a server (entry point of the group `tagloom.services`)."""
+    # One training at a time: each takes every core it gets. The others wait in the queue.
+    kit.operations.at_once = 1
+    trainer_pb2_grpc.add_TrainerServiceServicer_to_server(TrainerService(kit), kit.server)
+    kit.announce(pb.DESCRIPTOR)

@@ -1,0 +1,96 @@
+"""The training process: `python -m services.trainer.worker --store URL --run ID --lease KEY …`.
+
+It is what `torchrun` starts, on a laptop as in a cluster. It trains under a lease that its starter
+holds, writes everything into the store, and tells only errors on its output, as lines of JSON.
+
+Exit codes: 0 the run has succeeded or was stopped on request; 75 saved and interrupted (SIGTERM);
+76 the lease is somebody else's; 1 the run failed, or something broke.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Mapping
+
+import torch
+
+from services.trainer.launch.lifeline import die_with_parent
+from services.trainer.loop import Interrupted, train
+from services.trainer.worker_events import ErrorEvent, StartEvent
+from tagloom.errors import FailedPrecondition, InvalidArgument, TagloomError
+from tagloom.progress import silent
+from tagloom.store.fenced import open_fenced
+from tagloom.store.lease import LeaseLost
+
+__all__ = ["EXIT_INTERRUPTED", "EXIT_LEASE_LOST", "main"]
+
+EXIT_INTERRUPTED = 75
+EXIT_LEASE_LOST = 76
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Trains the run; returns the exit code."""
+    die_with_parent()
+    parser = argparse.ArgumentParser(description="Trains one run under a lease.")
+    parser.add_argument("--store", required=True, help="URL of the object store")
+    parser.add_argument("--run", required=True, help="id of the run")
+    parser.add_argument("--lease", required=True, help="key of the lease that its starter holds")
+    parser.add_argument("--fence", required=True, type=int, help="the lease's fencing number")
+    given = parser.parse_args(arguments)
+
+    stopping = False
+
+    def stop(signum: int, frame: object) -> None:
+        nonlocal stopping
+        stopping = True
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    try:
+        _check_world(os.environ)
+        torch.set_num_threads(_threads(os.environ))
+        print(StartEvent(os.getpid(), torch.get_num_threads()).to_line(), flush=True)
+        store = open_fenced(given.store, given.lease, given.fence)
+        train(store, given.run, silent, stop=lambda: stopping)
+    except Interrupted:
+        return EXIT_INTERRUPTED
+    except LeaseLost as error:
+        print(ErrorEvent.of(error).to_line(), flush=True)
+        return EXIT_LEASE_LOST
+    except TagloomError as error:
+        print(ErrorEvent.of(error).to_line(), flush=True)
+        return 1
+    return 0
+
+
+def _check_world(environment: Mapping[str, str]) -> None:
+    """One process, until training on several is there."""
+    world = int(environment.get("WORLD_SIZE", "1"))
+    if world != 1:
+        raise FailedPrecondition(
+            f"This version trains in one process, but torchrun started {world}: set "
+            "PET_NNODES=1 and PET_NPROC_PER_NODE=1.",
+            reason="MULTIPLE_PROCESSES_UNSUPPORTED",
+            world_size=world,
+        )
+
+
+def _threads(environment: Mapping[str, str]) -> int:
+    """TAGLOOM_TORCH_THREADS, or as many as this process may run on."""
+    text = environment.get("TAGLOOM_TORCH_THREADS", "")
+    if not text:
+        return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    if not text.isdigit() or int(text) < 1:
+        raise InvalidArgument(
+            f"TAGLOOM_TORCH_THREADS is {text!r}, but should be a whole number of at least 1.",
+            reason="SETTING_INVALID",
+            setting="TAGLOOM_TORCH_THREADS",
+        )
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
