@@ -7,114 +7,29 @@ its manifest does.
 
 from __future__ import annotations
 
-import errno
-import tempfile
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from services.filter.archive import DatasetZip, encode_png
-from services.filter.checks import CHECKS
-from services.filter.crop import RESIZE_FILTER, Square, SquareId, cut, held_out, squares
-from services.filter.decode import Undecodable, decode
+from pydantic import ValidationError
+
+from services.filter.checks import CHECKS, Measured
+from services.filter.crop import RESIZE_FILTER
 from services.filter.judge import judge
-from services.filter.processes import Died, spread, worker_store
-from services.filter.profile import profile
-from services.filter.scoring import read_image, score_images
+from services.filter.packing import squares_of, write_zips
+from services.filter.processes import Processes
+from services.filter.request import BuildRequest
+from services.filter.scoring import score_images
 from services.filter.verdicts import encode_verdicts
 from tagloom.artifacts import layout
 from tagloom.artifacts.base import now
 from tagloom.artifacts.collection import Collection, Item, content_hash
-from tagloom.artifacts.dataset import Crop, Dataset, Threshold, Verdict
-from tagloom.errors import (
-    AlreadyExists,
-    DataLoss,
-    FailedPrecondition,
-    InvalidArgument,
-    NotFound,
-    ResourceExhausted,
-)
+from tagloom.artifacts.dataset import Dataset, Verdict
+from tagloom.errors import AlreadyExists, DataLoss, FailedPrecondition, NotFound
 from tagloom.progress import Report
-from tagloom.store.interface import Store
+from tagloom.store.interface import ObjectNotFound, Store
 
-__all__ = ["BuildRequest", "Built", "build_dataset", "existing_dataset"]
-
-_SIDES = (4, 4096)
-_MAX_HELD_OUT = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class BuildRequest:
-    """What a dataset is to be. `checked` gives it with every default filled in."""
-
-    dataset: str
-    """id of the new dataset"""
-    collection: str
-    """id of the collection to judge"""
-    resolution: int
-    """px to judge for"""
-    crop: Crop = field(default_factory=Crop)
-    thresholds: tuple[Threshold, ...] = ()
-    """where they differ from the default profile"""
-    held_out_ratio: float = 0.0
-    """0 to 0.5"""
-    seed: int = 0
-
-    def checked(self) -> BuildRequest:
-        """With defaults in place. Raises InvalidArgument naming the field."""
-        layout.check_id(self.dataset, "dataset_id")
-        layout.check_id(self.collection, "collection")
-        low, high = _SIDES
-        if not low <= self.resolution <= high:
-            raise InvalidArgument(
-                f"A resolution of {self.resolution} px cannot be judged for; choose {low} to "
-                f"{high} px.",
-                reason="RESOLUTION_OUT_OF_RANGE",
-                field="resolution",
-            )
-        output_size = self.crop.output_size or self.resolution
-        if not low <= output_size <= high or output_size & (output_size - 1):
-            raise InvalidArgument(
-                f"Images of {output_size} px cannot be written; choose a power of two from {low} "
-                f"to {high} as the output size.",
-                reason="OUTPUT_SIZE_INVALID",
-                field="crop.output_size",
-            )
-        tile_size = 0
-        if self.crop.mode == "tiles":
-            tile_size = self.crop.tile_size or self.resolution
-            if tile_size < output_size:
-                raise InvalidArgument(
-                    f"Tiles of {tile_size} px would have to be enlarged to {output_size} px; "
-                    "choose a tile size of at least the output size.",
-                    reason="TILE_SIZE_INVALID",
-                    field="crop.tile_size",
-                )
-        elif self.crop.tile_size:
-            raise InvalidArgument(
-                "A tile size only makes sense with the crop mode tiles; leave it out, or choose "
-                "tiles.",
-                reason="TILE_SIZE_INVALID",
-                field="crop.tile_size",
-            )
-        if not 0 <= self.held_out_ratio <= _MAX_HELD_OUT:  # refuses NaN as well
-            raise InvalidArgument(
-                f"A held-out ratio of {self.held_out_ratio} is out of range; choose 0 to "
-                f"{_MAX_HELD_OUT}.",
-                reason="HELD_OUT_RATIO_OUT_OF_RANGE",
-                field="held_out_ratio",
-            )
-        return BuildRequest(
-            dataset=self.dataset,
-            collection=self.collection,
-            resolution=self.resolution,
-            crop=Crop(mode=self.crop.mode, tile_size=tile_size, output_size=output_size),
-            thresholds=profile(self.thresholds),
-            held_out_ratio=self.held_out_ratio,
-            seed=self.seed,
-        )
+__all__ = ["Built", "build_dataset", "existing_dataset"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,27 +99,19 @@ def build_dataset(store: Store, request: BuildRequest, report: Report) -> Built:
     collection = _load_collection(store, request.collection)
     sources = _sources(store, request.collection, collection)
     enabled = [threshold.check for threshold in request.thresholds if threshold.enabled]
-    scores = score_images(store, list(sources), enabled, report)
-    report("judge", 0, len(sources))
-    verdicts = [
-        _with_tiles(
-            judge(
-                sha256,
-                source,
-                scores.measured[sha256],
-                request.thresholds,
-                request.resolution,
-            ),
-            request,
-        )
-        for sha256, source in sources.items()
-    ]
-    rejected = Counter(check for verdict in verdicts for check in verdict.failed_checks)
-    kept = [verdict for verdict in verdicts if verdict.kept]
-    if not kept:
-        raise _none_left(len(verdicts), rejected)
-    report("judge", len(sources), len(sources), f"{len(kept)} of {len(sources)} images stay")
-    train, aside, content_sha256, held_out_sha256 = _write_zips(store, request, kept, report)
+    with Processes(store.url, len(sources)) as processes:
+        scores = score_images(store, processes, list(sources), enabled, report)
+        report("judge", 0, len(sources))
+        verdicts = [
+            _judged(sha256, source, scores.measured[sha256], request)
+            for sha256, source in sources.items()
+        ]
+        rejected = Counter(check for verdict in verdicts for check in verdict.failed_checks)
+        kept = [verdict for verdict in verdicts if verdict.kept]
+        if not kept:
+            raise _none_left(len(verdicts), rejected)
+        report("judge", len(sources), len(sources), f"{len(kept)} of {len(sources)} images stay")
+        packed = write_zips(store, processes, request, kept, report)
     store.put(layout.dataset_verdicts(request.dataset), encode_verdicts(verdicts))
     dataset = Dataset(
         id=request.dataset,
@@ -219,15 +126,15 @@ def build_dataset(store: Store, request: BuildRequest, report: Report) -> Built:
         judged=len(verdicts),
         kept=len(kept),
         rejected=len(verdicts) - len(kept),
-        train=train,
-        held_out=aside,
+        train=packed.train,
+        held_out=packed.held_out,
         held_out_ratio=request.held_out_ratio,
         seed=request.seed,
-        content_sha256=content_sha256,
-        held_out_sha256=held_out_sha256,
+        content_sha256=packed.content_sha256,
+        held_out_sha256=packed.held_out_sha256,
     )
     dataset.create(store, layout.dataset_manifest(request.dataset), f"datasets/{request.dataset}")
-    report("write", 1, 1, f"{train} squares to train on, {aside} held out")
+    report("write", 1, 1, f"{packed.train} squares to train on, {packed.held_out} held out")
     return Built(dataset, True, rejected, scores.scanned, scores.seconds)
 
 
@@ -240,11 +147,15 @@ def _sources(store: Store, collection_id: str, collection: Collection) -> dict[s
     """Hash to source of every stored image, each once, in the order of the collection."""
     key = layout.collection_items(collection_id)
     sources: dict[str, str] = {}
-    for line in store.get(key).splitlines():
-        item = Item.model_validate_json(line)
-        if item.state == "stored":
-            sources.setdefault(item.sha256, item.source)
-    if content_hash(sources) != collection.content_sha256:
+    try:
+        for line in store.get(key).splitlines():
+            item = Item.model_validate_json(line)
+            if item.state == "stored":
+                sources.setdefault(item.sha256, item.source)
+        damaged = content_hash(sources) != collection.content_sha256
+    except (ObjectNotFound, ValidationError):
+        damaged = True
+    if damaged:
         raise DataLoss(
             f"{key} does not hold the images that its manifest promises; collect the photos again.",
             reason="COLLECTION_DAMAGED",
@@ -259,14 +170,12 @@ def _sources(store: Store, collection_id: str, collection: Collection) -> dict[s
     return sources
 
 
-def _with_tiles(verdict: Verdict, request: BuildRequest) -> Verdict:
-    if not verdict.kept:
-        return verdict
-    return verdict.model_copy(update={"tiles": len(_squares(verdict, request))})
-
-
-def _squares(verdict: Verdict, request: BuildRequest) -> list[Square]:
-    return squares(verdict.width, verdict.height, request.crop, request.resolution)
+def _judged(
+    sha256: str, source: str, measured: Mapping[str, Measured], request: BuildRequest
+) -> Verdict:
+    verdict = judge(sha256, source, measured, request.thresholds, request.resolution)
+    tiles = len(squares_of(verdict, request)) if verdict.kept else 0
+    return verdict.model_copy(update={"tiles": tiles})
 
 
 def _none_left(judged: int, rejected: Counter[str]) -> FailedPrecondition:
@@ -279,82 +188,3 @@ def _none_left(judged: int, rejected: Counter[str]) -> FailedPrecondition:
         judged=judged,
         **{f"failed_{check}": count for check, count in counts.items()},
     )
-
-
-def _write_zips(
-    store: Store, request: BuildRequest, kept: Sequence[Verdict], report: Report
-) -> tuple[int, int, str, str]:
-    """Cuts the survivors and stores both zips: squares to train on, held out, and their hashes."""
-    ids = [(verdict.sha256, i) for verdict in kept for i in range(verdict.tiles)]
-    aside = held_out(ids, request.held_out_ratio, request.seed)
-    try:
-        with tempfile.TemporaryDirectory(prefix="tagloom-filter-") as folder, ExitStack() as stack:
-            train = stack.enter_context(DatasetZip(Path(folder) / "images.zip"))
-            rest = stack.enter_context(DatasetZip(Path(folder) / "held_out.zip")) if aside else None
-            _cut_all(store, request, kept, aside, train, rest, report)
-            stack.close()
-            report("write", 0, 1)
-            store.put_file(layout.dataset_images(request.dataset), Path(folder) / "images.zip")
-            held_out_key = layout.dataset_held_out(request.dataset)
-            if rest is None:
-                store.delete(held_out_key)  # of an earlier try with other settings
-                return train.count, 0, train.sha256(), ""
-            store.put_file(held_out_key, Path(folder) / "held_out.zip")
-            return train.count, rest.count, train.sha256(), rest.sha256()
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise ResourceExhausted(
-            f"The disk for temporary files ({tempfile.gettempdir()}) is full; free some space, or "
-            "set TMPDIR to a larger one, then try again.",
-            reason="DISK_FULL",
-        ) from error
-
-
-@dataclass(frozen=True, slots=True)
-class _Piece:
-    sha256: str
-    squares: tuple[Square, ...]
-    output_size: int
-
-
-def _cut_all(
-    store: Store,
-    request: BuildRequest,
-    kept: Sequence[Verdict],
-    aside: frozenset[SquareId],
-    train: DatasetZip,
-    rest: DatasetZip | None,
-    report: Report,
-) -> None:
-    pieces = [
-        _Piece(verdict.sha256, tuple(_squares(verdict, request)), request.crop.output_size)
-        for verdict in kept
-    ]
-    report("cut", 0, len(pieces))
-    with closing(spread(_cut, pieces, store.url)) as outcomes:
-        for done, (piece, outcome) in enumerate(outcomes, start=1):
-            if isinstance(outcome, Died):
-                raise ResourceExhausted(
-                    f"Decoding the image {piece.sha256} in full ended the process that tried, most "
-                    "often for want of memory; give the filter more memory, then try again.",
-                    reason="DECODER_DIED",
-                    sha256=piece.sha256,
-                )
-            for index, png in enumerate(outcome):
-                to = rest if rest is not None and (piece.sha256, index) in aside else train
-                to.add(png)
-            report("cut", done, len(pieces))
-
-
-def _cut(piece: _Piece) -> list[bytes]:
-    """In a worker process: the squares of one image, as PNGs."""
-    try:
-        photo = decode(read_image(worker_store(), piece.sha256))
-    except Undecodable as error:
-        raise DataLoss(
-            f"The image {piece.sha256} could be scored but not decoded in full: {error.detail}",
-            reason="IMAGE_DAMAGED",
-            sha256=piece.sha256,
-        ) from error
-    return [encode_png(cut(photo.rgb, square, piece.output_size)) for square in piece.squares]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.filter.build import BuildRequest
+from services.filter.request import BuildRequest
 from tagloom.artifacts import layout
 from tagloom.artifacts.dataset import Box, CheckResult, Crop, Dataset, Threshold, Verdict
 from tagloom.errors import InvalidArgument

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from services.filter.crop import squares
 from services.filter.decode import Undecodable, decode
-from services.filter.scoring import read_image
+from services.filter.images import read_image
 from services.filter.verdicts import find_verdict
 from tagloom.artifacts import layout
 from tagloom.artifacts.dataset import CheckResult, Crop, Dataset, Verdict
@@ -22,6 +22,8 @@ DEFAULT_SIDE = 320
 MAX_SIDE = 1024
 _MIN_SIDE = 32
 _QUALITY = 85
+_CAPTION_WIDTH = 240
+"""px that a caption gets at least, where the preview may be as wide"""
 
 _COLORS = {"text": "#ffb000", "faces": "#ff3bd4"}
 _CUT_COLOR = "#ffffff"
@@ -32,8 +34,8 @@ def render_verdict(store: Store, dataset_id: str, sha256: str, max_side: int = 0
     """A JPEG whose longer side is at most `max_side` px (0: 320, at most 1024).
 
     Boxes of text and faces with their confidence (those of a passed check thin), the squares that
-    were cut from a survivor, and a caption with the verdict. An undecodable image gives a grey
-    card with the reason.
+    were cut from a survivor, and below it the verdict. An undecodable image gives a grey card with
+    the reason.
 
     Raises InvalidArgument (PREVIEW_SIZE), NotFound, DataLoss.
     """
@@ -49,18 +51,21 @@ def render_verdict(store: Store, dataset_id: str, sha256: str, max_side: int = 0
     try:
         photo = decode(read_image(store, sha256), at_least=side)
     except Undecodable as error:
-        canvas = Image.new("RGB", (side, side * 3 // 4), "#6b6b6b")
-        _caption(ImageDraw.Draw(canvas), canvas.size, error.detail, _BAD)
-    else:
-        canvas = Image.fromarray(photo.fit(side))
-        draw, scale = ImageDraw.Draw(canvas), canvas.width / photo.width
-        if verdict.kept:
-            _draw_squares(draw, photo.width, photo.height, dataset.crop, dataset.resolution, scale)
-        for result in verdict.results:
-            _draw_boxes(draw, result, scale)
-        _caption(draw, canvas.size, _sentence(verdict), _GOOD if verdict.kept else _BAD)
+        card = Image.new("RGB", (side, side // 2), "#6b6b6b")
+        return _jpeg(_with_caption(card, side, error.detail, _BAD))
+    picture = Image.fromarray(photo.fit(side))
+    draw, scale = ImageDraw.Draw(picture), picture.width / photo.width
+    if verdict.kept:
+        _draw_squares(draw, photo.width, photo.height, dataset.crop, dataset.resolution, scale)
+    for result in verdict.results:
+        _draw_boxes(draw, result, scale)
+    color = _GOOD if verdict.kept else _BAD
+    return _jpeg(_with_caption(picture, side, _sentence(verdict), color))
+
+
+def _jpeg(image: Image.Image) -> bytes:
     sink = io.BytesIO()
-    canvas.save(sink, "JPEG", quality=_QUALITY)
+    image.save(sink, "JPEG", quality=_QUALITY)
     return sink.getvalue()
 
 
@@ -91,15 +96,21 @@ def _draw_boxes(draw: ImageDraw.ImageDraw, result: CheckResult, scale: float) ->
         draw.text((left, top), label, fill="black", font=font)
 
 
-def _caption(draw: ImageDraw.ImageDraw, size: tuple[int, int], text: str, color: str) -> None:
-    """A bar at the bottom, as high as its text needs, but never over half the picture."""
-    width, height = size
+def _with_caption(picture: Image.Image, side: int, text: str, color: str) -> Image.Image:
+    """`picture` above a bar with `text`, both within `side` px."""
+    width = max(picture.width, min(side, _CAPTION_WIDTH))
     font = ImageFont.load_default(max(10, min(16, width // 24)))
-    columns = max(8, int(width / (font.getlength("n") if hasattr(font, "getlength") else 7)))
-    lines = textwrap.wrap(text, columns) or [""]
-    line_height = draw.textbbox((0, 0), "Ag", font=font)[3] + 3
-    lines = lines[: int(max(1, height // 2 // line_height))]
-    top = height - line_height * len(lines) - 4
-    draw.rectangle((0, top, width, height), fill=color)
+    probe = ImageDraw.Draw(picture)
+    columns = max(8, int(width / probe.textlength("n", font=font)))
+    line_height = int(probe.textbbox((0, 0), "Ag", font=font)[3]) + 3
+    lines = textwrap.wrap(text, columns)[: max(1, side // 2 // line_height)]
+    bar = line_height * len(lines) + 4
+    if picture.height + bar > side:
+        picture.thumbnail((width, max(1, side - bar)))
+    canvas = Image.new("RGB", (width, picture.height + bar), color)
+    canvas.paste("#202020", (0, 0, width, picture.height))
+    canvas.paste(picture, ((width - picture.width) // 2, 0))
+    draw = ImageDraw.Draw(canvas)
     for row, line in enumerate(lines):
-        draw.text((4, top + 2 + row * line_height), line, fill="white", font=font)
+        draw.text((4, picture.height + 2 + row * line_height), line, fill="white", font=font)
+    return canvas

@@ -1,7 +1,7 @@
 """Pieces of work spread over processes, so that a hostile file can end a process but not the job.
 
-A decoder that crashes, or is killed for its memory, breaks its whole pool: the pieces that were
-under way are then tried one at a time, each in a process of its own, and the guilty one is named.
+A decoder that crashes, or is killed for its memory, breaks the whole pool: the pieces that were
+under way are then tried one at a time, and the guilty one is named.
 """
 
 from __future__ import annotations
@@ -10,24 +10,27 @@ import multiprocessing
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from types import TracebackType
+from typing import Generic, Self, TypeVar
 
 import cv2
 
 from tagloom.store import open_store
 from tagloom.store.interface import Store
 
-__all__ = ["Died", "cores", "spread", "worker_store"]
+__all__ = ["Died", "Processes", "cores", "worker_store"]
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 _AHEAD = 3
 """pieces submitted per process: enough to keep it busy, few enough to bound what lies in memory"""
+_PIECES_PER_PROCESS = 8
+"""below, starting another process costs more than it saves"""
 _store: Store | None = None
 
 
@@ -46,61 +49,73 @@ def cores() -> int:
 def worker_store() -> Store:
     """The store, inside a worker process."""
     if _store is None:
-        raise RuntimeError("only the functions given to `spread` may ask for the worker's store")
+        raise RuntimeError(
+            "only functions given to Processes.spread may ask for the worker's store"
+        )
     return _store
 
 
-def spread(
-    function: Callable[[T], R], pieces: Sequence[T], store_url: str, *, pieces_per_process: int = 8
-) -> Generator[tuple[T, R | Died[T]], None, None]:
-    """`function(piece)` for each piece, results in the order of the pieces.
+class Processes:
+    """A few spawned processes, started when first needed; use as a context manager."""
 
-    `function` is a picklable top-level one; it reads the store through `worker_store()`. What it
-    raises is raised here. As many processes as cores, fewer where there is little to do.
-    """
-    size = max(1, min(cores(), -(-len(pieces) // pieces_per_process)))
-    todo = deque(pieces)
-    while todo:
-        try:
-            yield from _in_pool(function, todo, size, store_url)
-        except BrokenProcessPool:
-            # Which of the pieces under way broke it is not known: try each of them alone.
-            for _ in range(min(size * _AHEAD, len(todo))):
-                piece = todo.popleft()
-                yield piece, _alone(function, piece, store_url)
+    def __init__(self, store_url: str, expected: int) -> None:
+        """As many processes as cores, or fewer where `expected` pieces are not worth it."""
+        self._store_url = store_url
+        self._size = max(1, min(cores(), -(-expected // _PIECES_PER_PROCESS)))
+        self._pool: ProcessPoolExecutor | None = None
 
+    def __enter__(self) -> Self:
+        return self
 
-def _in_pool(
-    function: Callable[[T], R], todo: deque[T], size: int, store_url: str
-) -> Iterator[tuple[T, R]]:
-    """Takes from `todo` what it yields, so that the caller knows what is left."""
-    with _pool(size, store_url) as pool:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._end()
+
+    def spread(
+        self, function: Callable[[T], R], pieces: Sequence[T]
+    ) -> Iterator[tuple[T, R | Died[T]]]:
+        """`function(piece)` for each piece, results in the order of the pieces.
+
+        `function` is a picklable top-level one; it reads the store through `worker_store()`.
+        What it raises is raised here.
+        """
+        todo = deque(pieces)
         running: deque[Future[R]] = deque()
-        try:
-            while todo:
-                while len(running) < min(size * _AHEAD, len(todo)):
-                    running.append(pool.submit(function, todo[len(running)]))
-                result = running.popleft().result()
-                yield todo.popleft(), result
-        finally:
-            pool.shutdown(cancel_futures=True)
+        suspects = 0
+        while todo:
+            ahead = 1 if suspects else self._size * _AHEAD
+            try:
+                while len(running) < min(ahead, len(todo)):
+                    running.append(self._started().submit(function, todo[len(running)]))
+                result: R | Died[T] = running.popleft().result()
+            except BrokenProcessPool:
+                self._end()
+                running.clear()
+                if not suspects:
+                    suspects = min(ahead, len(todo))
+                    continue
+                result = Died(todo[0])  # it was alone
+            suspects = max(0, suspects - 1)
+            yield todo.popleft(), result
 
+    def _started(self) -> ProcessPoolExecutor:
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(
+                self._size,
+                mp_context=multiprocessing.get_context("spawn"),
+                initializer=_start,
+                initargs=(self._store_url,),
+            )
+        return self._pool
 
-def _alone(function: Callable[[T], R], piece: T, store_url: str) -> R | Died[T]:
-    with _pool(1, store_url) as pool:
-        try:
-            return pool.submit(function, piece).result()
-        except BrokenProcessPool:
-            return Died(piece)
-
-
-def _pool(size: int, store_url: str) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(
-        size,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_start,
-        initargs=(store_url,),
-    )
+    def _end(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+            self._pool = None
 
 
 def _end_with_parent() -> None:

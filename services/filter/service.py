@@ -9,7 +9,7 @@ import grpc.aio
 from google.longrunning import operations_proto_pb2 as operations_pb2
 from google.protobuf import empty_pb2
 
-from services.filter.build import BuildRequest, build_dataset, existing_dataset
+from services.filter.build import build_dataset, existing_dataset
 from services.filter.convert import (
     build_request,
     dataset_id,
@@ -20,9 +20,10 @@ from services.filter.convert import (
 from services.filter.datasets import delete_dataset, get_dataset, list_datasets
 from services.filter.metrics import FilterMetrics
 from services.filter.overlay import render_verdict
+from services.filter.request import BuildRequest
 from services.filter.verdicts import read_verdicts
 from tagloom.artifacts import layout
-from tagloom.errors import Conflict, InvalidArgument, NotFound
+from tagloom.errors import AlreadyExists, InvalidArgument, NotFound
 from tagloom.rpc.job import Job
 from tagloom.rpc.service import Kit
 from tagloom.v1 import filter_pb2, filter_pb2_grpc
@@ -52,6 +53,8 @@ class FilterService(filter_pb2_grpc.FilterServiceServicer):
 
         async def check() -> None:
             await asyncio.to_thread(self._check_possible, asked)
+            if running := await self._kit.operations.unfinished(f"datasets/{asked.dataset}"):
+                raise _in_progress(f"datasets/{asked.dataset}", running[0])
 
         return await self._kit.operations.start(
             "CreateDataset",
@@ -75,15 +78,11 @@ class FilterService(filter_pb2_grpc.FilterServiceServicer):
     async def _make_dataset(
         self, request: filter_pb2.CreateDatasetRequest, job: Job
     ) -> filter_pb2.Dataset:
-        # Two builds of one dataset would write over each other's zips. The oldest goes on.
+        # Two builds of one dataset would write over each other's zips. Two that were accepted in
+        # the same moment see each other here, and the older one goes on.
         oldest = (await self._kit.operations.unfinished(job.target))[:1]
         if oldest and oldest[0] != job.name:
-            raise Conflict(
-                f"{job.target} is being made by {oldest[0]}; wait for that, or choose another id.",
-                reason="DATASET_IN_PROGRESS",
-                resource=job.target,
-                operation=oldest[0],
-            )
+            raise _in_progress(job.target, oldest[0])
         built = await job.run_in_worker(build_dataset, build_request(request))
         self._metrics.observe(built)
         return dataset_message(built.dataset)
@@ -136,6 +135,15 @@ class FilterService(filter_pb2_grpc.FilterServiceServicer):
     ) -> empty_pb2.Empty:
         await asyncio.to_thread(delete_dataset, self._kit.store, dataset_id(request.name))
         return empty_pb2.Empty()
+
+
+def _in_progress(name: str, operation: str) -> AlreadyExists:
+    return AlreadyExists(
+        f"{name} is being made by {operation}; wait for it or cancel it, or choose another id.",
+        reason="DATASET_IN_PROGRESS",
+        resource=name,
+        operation=operation,
+    )
 
 
 def _offset(token: str) -> int:

@@ -23,11 +23,11 @@ from collections.abc import Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 
 from services.filter.checks.base import Check, Score
 from services.filter.decode import Photo
@@ -81,7 +81,9 @@ def score(photo: Photo) -> Score:
 
 
 @cache
-def _session() -> onnxruntime.InferenceSession:
+def _session() -> Any:
+    import onnxruntime  # heavy: only processes that score need it
+
     spec = find_spec(_PACKAGE)
     folders = spec.submodule_search_locations if spec is not None else None
     if not folders:

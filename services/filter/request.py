@@ -1,0 +1,87 @@
+"""What can be asked for: the settings of a dataset, checked, with every default filled in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from services.filter.profile import profile
+from tagloom.artifacts import layout
+from tagloom.artifacts.dataset import Crop, Threshold
+from tagloom.errors import InvalidArgument
+
+__all__ = ["BuildRequest"]
+
+_SIDES = (4, 4096)
+_MAX_HELD_OUT = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class BuildRequest:
+    """What a dataset is to be. `checked` gives it with every default filled in."""
+
+    dataset: str
+    """id of the new dataset"""
+    collection: str
+    """id of the collection to judge"""
+    resolution: int
+    """px to judge for"""
+    crop: Crop = field(default_factory=Crop)
+    thresholds: tuple[Threshold, ...] = ()
+    """where they differ from the default profile"""
+    held_out_ratio: float = 0.0
+    """0 to 0.5"""
+    seed: int = 0
+
+    def checked(self) -> BuildRequest:
+        """With defaults in place. Raises InvalidArgument naming the field."""
+        layout.check_id(self.dataset, "dataset_id")
+        layout.check_id(self.collection, "collection")
+        low, high = _SIDES
+        if not low <= self.resolution <= high:
+            raise InvalidArgument(
+                f"A resolution of {self.resolution} px cannot be judged for; choose {low} to "
+                f"{high} px.",
+                reason="RESOLUTION_OUT_OF_RANGE",
+                field="resolution",
+            )
+        output_size = self.crop.output_size or self.resolution
+        if not low <= output_size <= high or output_size & (output_size - 1):
+            raise InvalidArgument(
+                f"Images of {output_size} px cannot be written; choose a power of two from {low} "
+                f"to {high} as the output size.",
+                reason="OUTPUT_SIZE_INVALID",
+                field="crop.output_size",
+            )
+        tile_size = 0
+        if self.crop.mode == "tiles":
+            tile_size = self.crop.tile_size or self.resolution
+            if tile_size < output_size:
+                raise InvalidArgument(
+                    f"Tiles of {tile_size} px would have to be enlarged to {output_size} px; "
+                    "choose a tile size of at least the output size.",
+                    reason="TILE_SIZE_INVALID",
+                    field="crop.tile_size",
+                )
+        elif self.crop.tile_size:
+            raise InvalidArgument(
+                "A tile size only makes sense with the crop mode tiles; leave it out, or choose "
+                "tiles.",
+                reason="TILE_SIZE_INVALID",
+                field="crop.tile_size",
+            )
+        if not 0 <= self.held_out_ratio <= _MAX_HELD_OUT:  # refuses NaN as well
+            raise InvalidArgument(
+                f"A held-out ratio of {self.held_out_ratio} is out of range; choose 0 to "
+                f"{_MAX_HELD_OUT}.",
+                reason="HELD_OUT_RATIO_OUT_OF_RANGE",
+                field="held_out_ratio",
+            )
+        return BuildRequest(
+            dataset=self.dataset,
+            collection=self.collection,
+            resolution=self.resolution,
+            crop=Crop(mode=self.crop.mode, tile_size=tile_size, output_size=output_size),
+            thresholds=profile(self.thresholds),
+            held_out_ratio=self.held_out_ratio,
+            seed=self.seed,
+        )

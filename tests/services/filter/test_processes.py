@@ -1,0 +1,48 @@
+"""Work over processes: in order, and a piece that kills its process costs itself alone."""
+
+from __future__ import annotations
+
+import os
+
+import psutil
+import pytest
+from filter_pieces import double, read
+
+from services.filter.processes import Died, Processes, cores
+from tagloom.errors import InvalidArgument
+
+
+def test_results_come_in_order_from_other_processes(store):
+    with Processes(store.url, expected=100) as processes:
+        results = list(processes.spread(double, range(20, 40)))
+    assert [piece for piece, _ in results] == list(range(20, 40))
+    assert [outcome[0] for _, outcome in results] == [2 * piece for piece in range(20, 40)]
+    workers = {outcome[1] for _, outcome in results}
+    assert os.getpid() not in workers
+    assert len(workers) <= cores()
+
+
+def test_a_deadly_piece_costs_itself_alone(store):
+    pieces = [1, 2, 13, 4, 5, 6, 7, 8, 9, 10]
+    with Processes(store.url, expected=len(pieces)) as processes:
+        results = dict(processes.spread(double, pieces))
+    assert list(results) == pieces
+    assert results.pop(13) == Died(13)
+    assert {piece: outcome[0] for piece, outcome in results.items()} == {
+        piece: 2 * piece for piece in pieces if piece != 13
+    }
+
+
+def test_errors_and_the_store_pass_through(store):
+    store.put("a/b", b"hello")
+    with Processes(store.url, expected=1) as processes:
+        assert list(processes.spread(read, ["a/b"])) == [("a/b", b"hello")]
+        with pytest.raises(InvalidArgument, match="Ninety-nine"):
+            list(processes.spread(double, [99]))
+
+
+def test_nothing_to_do_starts_nothing(store):
+    before = len(psutil.Process().children(recursive=True))
+    with Processes(store.url, expected=0) as processes:
+        assert list(processes.spread(double, [])) == []
+        assert len(psutil.Process().children(recursive=True)) == before

@@ -1,0 +1,66 @@
+"""Profiles: overrides in place, everything else at its default, mistakes named."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.filter.checks import CHECKS
+from services.filter.profile import default_profile, profile
+from tagloom.artifacts.dataset import Threshold
+from tagloom.errors import InvalidArgument
+
+NAMES = list(CHECKS)
+optional = [name for name in NAMES if name != "format"]
+
+
+def test_the_default_names_every_check():
+    assert [threshold.check for threshold in default_profile()] == NAMES
+    assert all(threshold.enabled for threshold in default_profile())
+
+
+@given(st.data())
+def test_overrides_are_kept_in_order_and_nothing_else_moves(data):
+    chosen = data.draw(st.lists(st.sampled_from(optional), unique=True))
+    overrides = [
+        Threshold(
+            check=name,
+            enabled=data.draw(st.booleans()),
+            value=data.draw(st.floats(CHECKS[name].low, CHECKS[name].high)),
+        )
+        for name in chosen
+    ]
+    result = {threshold.check: threshold for threshold in profile(overrides)}
+    assert list(result) == NAMES
+    for threshold in overrides:
+        assert result[threshold.check] == threshold
+    for name in set(NAMES) - set(chosen):
+        assert result[name] == Threshold(check=name, value=CHECKS[name].threshold)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "reason", "word"),
+    [
+        ([Threshold(check="smiles", value=1)], "UNKNOWN_CHECK", "faces"),
+        ([Threshold(check="text", value=0.1)] * 2, "DUPLICATE_CHECK", "text"),
+        ([Threshold(check="format", enabled=False, value=1)], "FORMAT_REQUIRED", "switched off"),
+        ([Threshold(check="text", value=2)], "THRESHOLD_OUT_OF_RANGE", "0 to 1"),
+        ([Threshold(check="faces", value=math.inf)], "THRESHOLD_OUT_OF_RANGE", "inf"),
+    ],
+)
+def test_mistakes_are_named(overrides, reason, word):
+    with pytest.raises(InvalidArgument) as caught:
+        profile(overrides)
+    assert caught.value.reason == reason
+    assert caught.value.metadata["field"] == "thresholds"
+    assert word in caught.value.message
+
+
+@given(name=st.sampled_from(optional))
+def test_nan_is_no_threshold(name):
+    with pytest.raises(InvalidArgument, match="out of range"):
+        profile([Threshold(check=name, value=math.nan)])
+    profile([Threshold(check=name, enabled=False, value=math.nan)])

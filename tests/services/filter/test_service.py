@@ -1,0 +1,230 @@
+"""The filter over real gRPC, with worker processes and a local store."""
+
+from __future__ import annotations
+
+import io
+import urllib.request
+import uuid
+
+import grpc
+import pytest
+from google.longrunning import operations_pb2, operations_pb2_grpc
+from google.protobuf.duration_pb2 import Duration
+from PIL import Image
+
+from services.filter.service import register
+from tagloom.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
+from tagloom.rpc.background import BackgroundServer
+from tagloom.rpc.errors import from_rpc_error, from_status
+from tagloom.rpc.settings import Settings
+from tagloom.store import open_store
+from tagloom.v1 import filter_pb2, filter_pb2_grpc
+
+CROP = filter_pb2.Crop(mode=filter_pb2.Crop.MODE_TILES, tile_size=128, output_size=32)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory, add_collection, small_photos):
+    folder = str(tmp_path_factory.mktemp("served"))
+    store = open_store(folder)
+    add_collection(store, "photos", small_photos)
+    add_collection(store, "grey", {"camera.png": small_photos["camera.png"]})
+    settings = Settings(
+        store=folder, address="127.0.0.1:0", metrics_address="127.0.0.1:0", workers=2, lease_s=5.0
+    )
+    with BackgroundServer({"filter": register}, settings) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def channel(server):
+    with grpc.insecure_channel(server.address) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def stub(channel):
+    return filter_pb2_grpc.FilterServiceStub(channel)
+
+
+def request(dataset_id="squares", **fields) -> filter_pb2.CreateDatasetRequest:
+    defaults = {
+        "collection": "collections/photos",
+        "resolution": 128,
+        "crop": CROP,
+        "held_out_ratio": 0.25,
+        "seed": 7,
+    }
+    return filter_pb2.CreateDatasetRequest(dataset_id=dataset_id, **defaults | fields)
+
+
+def finish(channel, operation) -> filter_pb2.Dataset:
+    """The operation's dataset; raises its error."""
+    operations = operations_pb2_grpc.OperationsStub(channel)
+    for _ in range(12):
+        wait = operations_pb2.WaitOperationRequest(
+            name=operation.name, timeout=Duration(seconds=10)
+        )
+        operation = operations.WaitOperation(wait, timeout=30)
+        if operation.done:
+            break
+    assert operation.done
+    if operation.HasField("error"):
+        raise from_status(operation.error)
+    dataset = filter_pb2.Dataset()
+    assert operation.response.Unpack(dataset)
+    return dataset
+
+
+@pytest.fixture(scope="module")
+def dataset(channel, stub):
+    return finish(channel, stub.CreateDataset(request(), timeout=20))
+
+
+def failure(call, *args) -> Exception:
+    with pytest.raises(grpc.RpcError) as caught:
+        call(*args, timeout=20)
+    return from_rpc_error(caught.value)
+
+
+def test_a_dataset_is_made_and_got(dataset, stub):
+    assert dataset.name == "datasets/squares"
+    assert (dataset.judged_count, dataset.kept_count, dataset.rejected_count) == (6, 2, 4)
+    assert dataset.train_count > dataset.held_out_count > 0
+    assert [threshold.check for threshold in dataset.thresholds] == [
+        *("format", "resolution", "sharpness", "grayscale", "text", "faces")
+    ]
+    assert dataset.crop == CROP
+    got = stub.GetDataset(filter_pb2.GetDatasetRequest(name=dataset.name), timeout=20)
+    assert got == dataset
+    listed = stub.ListDatasets(filter_pb2.ListDatasetsRequest(), timeout=20)
+    assert dataset in listed.datasets
+    assert listed.next_page_token == ""
+
+
+def test_verdicts_come_page_by_page(dataset, stub):
+    verdicts, token = [], ""
+    while True:
+        page = stub.ListVerdicts(
+            filter_pb2.ListVerdictsRequest(parent=dataset.name, page_size=4, page_token=token),
+            timeout=20,
+        )
+        verdicts += page.verdicts
+        if not (token := page.next_page_token):
+            break
+    assert [verdict.source for verdict in verdicts if verdict.kept] == ["flower.png", "coffee.png"]
+    assert len(verdicts) == 6
+    grey = next(verdict for verdict in verdicts if verdict.source == "camera.png")
+    result = next(result for result in grey.results if result.check == "grayscale")
+    assert not result.passed
+    assert result.score < result.threshold
+    assert result.minimum
+    assert "grey" in result.detail
+    squares = sum(verdict.tile_count for verdict in verdicts)
+    assert squares == dataset.train_count + dataset.held_out_count
+
+
+def test_a_verdict_is_drawn(dataset, stub):
+    verdicts = stub.ListVerdicts(filter_pb2.ListVerdictsRequest(parent=dataset.name), timeout=20)
+    for verdict in verdicts.verdicts:
+        drawn = stub.RenderVerdict(
+            filter_pb2.RenderVerdictRequest(name=dataset.name, sha256=verdict.sha256), timeout=60
+        )
+        assert Image.open(io.BytesIO(drawn.jpeg)).format == "JPEG"
+
+
+def test_asking_twice_gives_the_same_operation(dataset, channel, stub):
+    again = request(request_id=str(uuid.uuid4()))
+    first, second = (stub.CreateDataset(again, timeout=20) for _ in range(2))
+    assert first.name == second.name
+    assert finish(channel, first) == dataset  # it was there: nothing is made anew
+    assert isinstance(failure(stub.CreateDataset, request(seed=8)), AlreadyExists)
+
+
+def test_thresholds_of_the_request_count_and_metrics_tell(dataset, server, channel, stub):
+    loose = [filter_pb2.Threshold(check="grayscale", enabled=False)]
+    made = finish(channel, stub.CreateDataset(request("loose", thresholds=loose), timeout=20))
+    assert made.kept_count == dataset.kept_count + 1
+    url = f"http://127.0.0.1:{server.server.metrics_port}/metrics"
+    with urllib.request.urlopen(url, timeout=10) as page:
+        lines = dict(line.rsplit(" ", 1) for line in page.read().decode().splitlines())
+    assert float(lines["tagloom_filter_scanned_images_total"]) == 6  # once for both datasets
+    assert float(lines['tagloom_filter_images_total{check="",verdict="kept"}']) == 5
+    assert float(lines['tagloom_filter_images_total{check="format",verdict="rejected"}']) == 4
+    assert float(lines['tagloom_filter_check_seconds_total{check="text"}']) > 0
+
+
+def test_two_operations_on_one_dataset_do_not_mix(channel, stub):
+    first = stub.CreateDataset(request("contested", seed=1), timeout=20)
+    try:
+        second = stub.CreateDataset(request("contested", seed=2), timeout=20)
+    except grpc.RpcError as error:
+        refusal = from_rpc_error(error)
+    else:
+        with pytest.raises(AlreadyExists) as caught:
+            finish(channel, second)
+        refusal = caught.value
+    assert isinstance(refusal, AlreadyExists)
+    assert refusal.reason in ("DATASET_IN_PROGRESS", "RESOURCE_EXISTS")
+    made = finish(channel, first)
+    got = stub.GetDataset(filter_pb2.GetDatasetRequest(name=made.name), timeout=20)
+    assert got == made
+
+
+def test_nothing_left_is_an_error_of_the_operation(channel, stub):
+    operation = stub.CreateDataset(request("none", collection="collections/grey"), timeout=20)
+    with pytest.raises(FailedPrecondition) as caught:
+        finish(channel, operation)
+    assert caught.value.reason == "NO_IMAGES_LEFT"
+    assert caught.value.metadata["failed_grayscale"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"dataset_id": "No Such Name"}, "dataset_id"),
+        ({"resolution": -1}, "resolution"),
+        ({"crop": filter_pb2.Crop(mode=9)}, "crop.mode"),
+        ({"crop": filter_pb2.Crop(output_size=-32)}, "crop.output_size"),
+        ({"crop": filter_pb2.Crop(output_size=33)}, "crop.output_size"),
+        ({"held_out_ratio": 0.9}, "held_out_ratio"),
+        ({"thresholds": [filter_pb2.Threshold(check="smiles", enabled=True)]}, "thresholds"),
+    ],
+)
+def test_mistakes_are_refused_at_once(fields, field, stub):
+    error = failure(stub.CreateDataset, request(**{"dataset_id": "wrong"} | fields))
+    assert isinstance(error, InvalidArgument)
+    assert error.metadata["field"] == field
+
+
+def test_what_is_not_there_is_not_found(stub):
+    missing = request("new", collection="collections/missing")
+    assert isinstance(failure(stub.CreateDataset, missing), NotFound)
+    name = "datasets/missing"
+    for call, message in (
+        (stub.GetDataset, filter_pb2.GetDatasetRequest(name=name)),
+        (stub.ListVerdicts, filter_pb2.ListVerdictsRequest(parent=name)),
+        (stub.RenderVerdict, filter_pb2.RenderVerdictRequest(name=name, sha256="0" * 64)),
+        (stub.DeleteDataset, filter_pb2.DeleteDatasetRequest(name=name)),
+    ):
+        assert isinstance(failure(call, message), NotFound)
+    wrong_name = failure(stub.GetDataset, filter_pb2.GetDatasetRequest(name="cats"))
+    assert isinstance(wrong_name, InvalidArgument)
+
+
+@pytest.mark.parametrize(
+    ("size", "token", "field"), [(-1, "", "page_size"), (1, "x1", "page_token")]
+)
+def test_pages_have_sizes_and_tokens(size, token, field, dataset, stub):
+    verdicts = filter_pb2.ListVerdictsRequest(parent=dataset.name, page_size=size, page_token=token)
+    assert failure(stub.ListVerdicts, verdicts).metadata["field"] == field
+    if size < 0:
+        datasets = filter_pb2.ListDatasetsRequest(page_size=size)
+        assert failure(stub.ListDatasets, datasets).metadata["field"] == field
+
+
+def test_a_dataset_is_deleted(channel, stub):
+    made = finish(channel, stub.CreateDataset(request("gone"), timeout=20))
+    stub.DeleteDataset(filter_pb2.DeleteDatasetRequest(name=made.name), timeout=20)
+    error = failure(stub.GetDataset, filter_pb2.GetDatasetRequest(name=made.name))
+    assert isinstance(error, NotFound)
