@@ -9,7 +9,9 @@ TAGLOOM_EVENTS.
 
 from __future__ import annotations
 
+import ctypes
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -19,12 +21,17 @@ from pipelines.experiment import experiment_pipeline
 
 __all__ = ["main"]
 
+_PR_SET_PDEATHSIG = 1
+
 
 def main(arguments: Path, folder: Path) -> None:
     """Runs the pipeline with the arguments in a JSON file; artifacts go below `folder`.
 
     Raises RuntimeError when a step fails; what failed has been told by then (`steps.events`).
     """
+    if sys.platform == "linux":
+        # End with the command that started this, however it ends.
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     local.init(
         # The steps' packages are the ones this program runs with: no environment of their own.
         runner=local.SubprocessRunner(use_venv=False),

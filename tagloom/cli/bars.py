@@ -59,6 +59,7 @@ class Bars:
         self, title: str, phase: str, done: int, total: int, eta_s: float | None, note: str
     ) -> None:
         """Where the work called `title` is."""
+        note = " ".join(note.split())
         amount = _amount(done, total)
         left = "" if eta_s is None else f"{remaining(eta_s)} left"
         if self._progress is None:
@@ -77,6 +78,7 @@ class Bars:
 
     def end(self, title: str, sentence: str, *, ok: bool = True) -> None:
         """The work called `title` is over."""
+        sentence = " ".join(sentence.split())
         if self._progress is None:
             self._told.pop(title, None)
             print(f"{title}: {sentence}", file=sys.stderr, flush=True)

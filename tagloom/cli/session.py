@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import functools
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
@@ -143,6 +145,9 @@ def command_options(
             chosen("store", store) or DEFAULT_STORE,
             as_json or bool(before.get("as_json")),
         )
+        if threading.current_thread() is threading.main_thread():
+            # Ask politely, and it ends as with Ctrl-C: the services drain, work is handed back.
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             function(session, *args, **kwargs)
         except TagloomError as error:
