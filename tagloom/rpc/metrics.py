@@ -1,7 +1,7 @@
-"""The `grpc_server_*` metrics that dashboards for gRPC expect, for `grpc.aio`.
+"""Metrics of calls and operations, and the HTTP endpoint where Prometheus scrapes them.
 
-Names and labels are those of go-grpc-prometheus, which the Java, Go and (synchronous) Python
-interceptors share.
+Calls have the `grpc_server_*` names and labels of go-grpc-prometheus, which the Java, Go and
+(synchronous) Python interceptors share and dashboards for gRPC expect.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from prometheus_client import (
     CollectorRegistry,
     Counter,
+    Gauge,
     Histogram,
     PlatformCollector,
     ProcessCollector,
@@ -19,7 +20,7 @@ from prometheus_client import (
 from tagloom.errors import FailedPrecondition
 from tagloom.rpc.settings import split_address
 
-__all__ = ["CallMetrics", "MetricsServer", "new_registry"]
+__all__ = ["CallMetrics", "MetricsServer", "OperationMetrics", "new_registry"]
 
 _CALL = ["grpc_type", "grpc_service", "grpc_method"]
 _BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -62,6 +63,30 @@ class CallMetrics:
             "Time from a call's start to its end, in seconds.",
             _CALL,
             buckets=_BUCKETS_S,
+            registry=registry,
+        )
+
+
+class OperationMetrics:
+    """Prometheus metrics of the operations of all services of a server."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.running = Gauge(
+            "tagloom_operations_running",
+            "Operations that this server works on now.",
+            ["service"],
+            registry=registry,
+        )
+        self.started = Counter(
+            "tagloom_operations_started_total",
+            "Attempts begun, by method; more than one for an operation that was taken over.",
+            ["service", "method"],
+            registry=registry,
+        )
+        self.ended = Counter(
+            "tagloom_operations_ended_total",
+            "Attempts ended: succeeded, failed, cancelled, handed back or lost.",
+            ["service", "method", "outcome"],
             registry=registry,
         )
 

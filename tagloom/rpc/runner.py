@@ -20,7 +20,6 @@ import time
 from dataclasses import dataclass
 
 from google.protobuf.message import Message
-from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from tagloom.errors import (
     Cancelled,
@@ -32,6 +31,7 @@ from tagloom.errors import (
 )
 from tagloom.rpc import errors, records
 from tagloom.rpc.job import Job, Stop
+from tagloom.rpc.metrics import OperationMetrics
 from tagloom.rpc.operations import Handler, Operations
 from tagloom.rpc.records import Record, State
 from tagloom.rpc.workers import Workers
@@ -39,35 +39,11 @@ from tagloom.store.fenced import FencedStore
 from tagloom.store.interface import ObjectNotFound
 from tagloom.store.lease import Lease, LeaseHeld, LeaseLost, acquire
 
-__all__ = ["OperationMetrics", "Runner"]
+__all__ = ["Runner"]
 
 _log = logging.getLogger(__name__)
 
 _TELL_INTERVAL_S = 1.0
-
-
-class OperationMetrics:
-    """Prometheus metrics of the operations of all services of a server."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self.running = Gauge(
-            "tagloom_operations_running",
-            "Operations that this server works on now.",
-            ["service"],
-            registry=registry,
-        )
-        self.started = Counter(
-            "tagloom_operations_started_total",
-            "Attempts begun, by method; more than one for an operation that was taken over.",
-            ["service", "method"],
-            registry=registry,
-        )
-        self.ended = Counter(
-            "tagloom_operations_ended_total",
-            "Attempts ended: succeeded, failed, cancelled, handed back or lost.",
-            ["service", "method", "outcome"],
-            registry=registry,
-        )
 
 
 class Runner:

@@ -26,10 +26,10 @@ from grpc_reflection.v1alpha import reflection
 
 from tagloom.errors import FailedPrecondition, InvalidArgument, TagloomError
 from tagloom.rpc.interceptors import CallInterceptor
-from tagloom.rpc.metrics import CallMetrics, MetricsServer, new_registry
+from tagloom.rpc.metrics import CallMetrics, MetricsServer, OperationMetrics, new_registry
 from tagloom.rpc.operations import Operations
 from tagloom.rpc.operations_service import OperationsService
-from tagloom.rpc.runner import OperationMetrics, Runner
+from tagloom.rpc.runner import Runner
 from tagloom.rpc.service import Kit, Register
 from tagloom.rpc.settings import Settings, is_loopback, split_address
 from tagloom.rpc.workers import Workers
