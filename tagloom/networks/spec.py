@@ -8,11 +8,12 @@ network.
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self, TypeGuard
 
 from tagloom.errors import InvalidArgument
 
@@ -199,15 +200,18 @@ def _check_values(spec: _Spec) -> None:
         )
 
 
-_MAY_BE_ZERO = {"c_dim", "freeze_layers", "margin_size", "cmap_dim", "num_critical", "w_avg_beta"}
+_MAY_BE_ZERO = {"c_dim", "freeze_layers", "margin_size", "cmap_dim", "num_critical"}
+_SHARES = {"w_avg_beta", "magnitude_ema_beta"}  # of an old value: 0 to 1
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _in_range(name: str, value: float) -> bool:
-    return value > 0 or (value == 0 and name in _MAY_BE_ZERO)
+    if name in _SHARES:
+        return 0 <= value <= 1
+    return 0 < value < math.inf or (value == 0 and name in _MAY_BE_ZERO)
 
 
 def _fits(value: object, hint: object) -> bool:
