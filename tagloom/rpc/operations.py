@@ -8,6 +8,7 @@ records alone, from any server (`operations_service.py`).
 from __future__ import annotations
 
 import asyncio
+import logging
 import uuid
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
@@ -17,13 +18,22 @@ from typing import Any, TypeVar
 from google.longrunning import operations_proto_pb2 as operations_pb2
 from google.protobuf.message import Message
 
-from tagloom.errors import AlreadyExists, Cancelled, InvalidArgument, NotFound, Unavailable
+from tagloom.errors import (
+    AlreadyExists,
+    Cancelled,
+    DataLoss,
+    InvalidArgument,
+    NotFound,
+    Unavailable,
+)
 from tagloom.rpc import records
 from tagloom.rpc.job import Job
 from tagloom.rpc.records import Record, RequestRecord, State
 from tagloom.store.interface import ObjectNotFound, PreconditionFailed, Store
 
 __all__ = ["Handler", "Operations"]
+
+_log = logging.getLogger(__name__)
 
 RequestT = TypeVar("RequestT", bound=Message)
 ResponseT = TypeVar("ResponseT", bound=Message)
@@ -55,6 +65,7 @@ class Operations:
         """set when there may be something to start"""
         self.closing = False
         self._executor = io
+        self._done: dict[str, str] = {}  # key to ETag of the records known to be done
         self._changes: dict[str, set[asyncio.Event]] = {}
 
     def handle(
@@ -125,18 +136,12 @@ class Operations:
 
     async def unfinished(self, target: str) -> list[str]:
         """Names of the operations on this resource that are not done, oldest first."""
+        found = await self.io(self.scan)
+        return [record.name for record in found if record.target == target]
 
-        def find() -> list[str]:
-            found = []
-            for record in records.iterate(self.store, self.service):
-                if record.target == target and not record.state.done:
-                    found.append(record.name)
-            return found
-
-        return await self.io(find)
-
-    async def cancel(self, operation_id: str) -> None:
+    async def cancel(self, name: str) -> None:
         """Ask for the operation to stop; nothing happens if it is done. Raises NotFound."""
+        _, operation_id = records.parse_name(name)
 
         def request(record: Record) -> bool:
             if record.state.done or record.cancel_requested:
@@ -153,6 +158,29 @@ class Operations:
         # Whoever works on it sees the flag in the record; if they died, their successor does.
         self.notify(operation_id)
         self.new.set()
+
+    def scan(self) -> list[Record]:
+        """Records that are not done, oldest first; blocks. Those known to be done cost nothing
+        but their line in the listing."""
+        found, done = [], dict[str, str]()
+        for info in self.store.iterate(f"operations/{self.service}/"):
+            if self._done.get(info.key) == info.etag:
+                done[info.key] = info.etag
+                continue
+            try:
+                record = Record.from_json(self.store.get(info.key), info.key)
+            except ObjectNotFound:
+                continue  # deleted since the listing
+            except DataLoss as error:
+                _log.warning("%s", error.message)
+                done[info.key] = info.etag  # nothing to do until it changes; said once
+                continue
+            if record.state.done:
+                done[info.key] = info.etag
+            else:
+                found.append(record)
+        self._done = done
+        return found
 
     def notify(self, operation_id: str) -> None:
         """Wake those who wait for news of this operation."""

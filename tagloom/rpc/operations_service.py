@@ -91,8 +91,8 @@ class OperationsService(operations_pb2_grpc.OperationsServicer):
         self, request: operations_pb2.CancelOperationRequest, context: Context
     ) -> empty_pb2.Empty:
         """Ask it to stop; it ends as CANCELLED once its work has noticed."""
-        service, operation_id = records.parse_name(request.name)
-        await self._of(service).cancel(operation_id)
+        service, _ = records.parse_name(request.name)
+        await self._of(service).cancel(request.name)
         return empty_pb2.Empty()
 
     async def DeleteOperation(

@@ -36,7 +36,6 @@ from tagloom.rpc.operations import Handler, Operations
 from tagloom.rpc.records import Record, State
 from tagloom.rpc.workers import Workers
 from tagloom.store.fenced import FencedStore
-from tagloom.store.interface import ObjectNotFound
 from tagloom.store.lease import Lease, LeaseHeld, LeaseLost, acquire
 
 __all__ = ["Runner"]
@@ -67,7 +66,6 @@ class Runner:
         self._owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self._jobs: dict[str, Job | None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._done: dict[str, str] = {}  # key -> ETag of records known to be done
         self._scanner: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -107,7 +105,7 @@ class Runner:
         operations = self._operations
         if len(self._jobs) >= operations.at_once:
             return
-        for record in await operations.io(self._unfinished):
+        for record in await operations.io(operations.scan):
             if len(self._jobs) >= operations.at_once:
                 return
             if record.id in self._jobs:
@@ -122,29 +120,6 @@ class Runner:
             task = asyncio.create_task(self._own(record.id, lease))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-
-    def _unfinished(self) -> list[Record]:
-        """Records to work on, oldest first. Those known to be done are not read again."""
-        store, service = self._operations.store, self._operations.service
-        found, done = [], dict[str, str]()
-        for info in store.iterate(f"operations/{service}/"):
-            if self._done.get(info.key) == info.etag:
-                done[info.key] = info.etag
-                continue
-            try:
-                record = Record.from_json(store.get(info.key), info.key)
-            except ObjectNotFound:
-                continue  # deleted since the listing
-            except DataLoss as error:
-                _log.warning("%s", error.message)
-                done[info.key] = info.etag  # nothing to do until it changes; said once
-                continue
-            if record.state.done:
-                done[info.key] = info.etag
-            else:
-                found.append(record)
-        self._done = done
-        return found
 
     def _try_acquire(self, operation_id: str) -> Lease | None:
         operations = self._operations

@@ -448,15 +448,15 @@ def test_two_servers_share_one_queue(serve: Serve, tmp_path: Path) -> None:
 def test_operations_live_on_s3_as_well(serve: Serve, s3_url: str) -> None:
     request_id = str(uuid.uuid4())
     with serve(store=s3_url) as server, grpc.insecure_channel(server.address) as channel:
-        name = EchoClient(channel).count("a", units=60, seconds=0.02, request_id=request_id).name
+        name = EchoClient(channel).count("a", units=30, seconds=0.02, request_id=request_id).name
         Operations(channel).until(name, "count")
     with serve(store=s3_url) as server, grpc.insecure_channel(server.address) as channel:
-        assert total_of(Operations(channel).wait(name)) == sum(range(60))
-        assert EchoClient(channel).count("a", 60, 0.02, request_id).name == name
+        assert total_of(Operations(channel).wait(name)) == sum(range(30))
+        assert EchoClient(channel).count("a", 30, 0.02, request_id).name == name
         assert [each.name for each in Operations(channel).list().operations] == [name]
     done = traces(open_store(s3_url), "a")
-    assert len(set(done)) == 60
-    assert len(done) <= 61
+    assert len(set(done)) == 30
+    assert len(done) <= 31
 
 
 def test_an_operation_that_kills_its_servers_ends(
