@@ -120,7 +120,7 @@ class _Loop:
                     self._tick()
                 if session.done or _passes(before, session.kimg, options.snapshot_kimg):
                     snapshot = write_snapshot(self.store, session)
-                    self.message = f"Snapshot at {snapshot.lstrip('0') or '0'} kimg."
+                    self.message = f"Snapshot at {float(snapshot):g} kimg."
                 self._save_if_due()
                 self.report("train", session.step.images_seen, session.total_images, self.message)
         except LeaseLost:
@@ -171,6 +171,8 @@ class _Loop:
         seconds = session.seconds - self._tick_seconds
         self._tick_images, self._tick_seconds = session.step.images_seen, session.seconds
         means = session.step.statistics.take()
+        if self.ticks:  # R1 comes every 16 steps, which can be longer than a tick
+            means.setdefault("r1_penalty", self.ticks[-1].r1_penalty)
         tick = Tick(
             kimg=session.kimg,
             time=now(),

@@ -36,7 +36,8 @@ class ProcessLauncher:
         command = [
             *(sys.executable, "-m", "services.trainer.launch.elastic", str(os.getpid())),
             *("--standalone", "--nnodes=1", "--nproc-per-node=1", "--max-restarts=0"),
-            *("-m", "services.trainer.worker"),
+            # The dashes end torchrun's own options, which it would else abbreviate from ours.
+            *("-m", "--", "services.trainer.worker"),
             *("--store", assignment.store_url, "--run", assignment.run_id),
             *("--lease", assignment.lease_key, "--fence", str(assignment.fence)),
         ]
