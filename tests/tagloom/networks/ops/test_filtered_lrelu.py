@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+import reference_resampling
 import torch
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
@@ -17,7 +18,6 @@ from tagloom.errors import InvalidArgument
 from tagloom.networks.ops import threads
 from tagloom.networks.ops.filtered_lrelu import filtered_lrelu, filtered_lrelu_torch
 from tagloom.networks.ops.filtered_lrelu_numba import filtered_lrelu_numba, is_supported
-from tests.reference import resampling
 
 # As StyleGAN3 uses them, and their transposes; each is compiled once.
 FACTORS = [(2, 2), (4, 2), (2, 4)]
@@ -43,7 +43,7 @@ def _compare(
     b64 = None if b is None else b.detach().double().requires_grad_()
     result = function(x, fu, fd, b, **kw)
     wide = [None if f is None else f.double() for f in (fu, fd)]
-    expected = resampling.filtered_lrelu(x64, wide[0], wide[1], b64, **kw)
+    expected = reference_resampling.filtered_lrelu(x64, wide[0], wide[1], b64, **kw)
     assert relative_error(result, expected) < 5e-6
     weights = torch.randn(expected.shape)
     inputs = [x] if b is None else [x, b]
@@ -94,7 +94,9 @@ def test_any_geometry(data: st.DataObject, relative_error: Any) -> None:
     with torch.no_grad():
         result = filtered_lrelu_numba(x, fu, fd, b, **kw)
         plain = filtered_lrelu_torch(x, fu, fd, b, **kw)
-        expected = resampling.filtered_lrelu(x.double(), fu.double(), fd.double(), b.double(), **kw)
+        expected = reference_resampling.filtered_lrelu(
+            x.double(), fu.double(), fd.double(), b.double(), **kw
+        )
     scale = max(1.0, float(expected.abs().max()))
     assert result.shape == expected.shape
     assert float((result - expected).abs().max()) < 1e-4 * scale
