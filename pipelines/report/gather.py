@@ -32,6 +32,8 @@ HERO_SEEDS = 24
 WALK_SEEDS = 6
 WALK_FRAMES = 8
 """frames from one seed to the next"""
+GENERATE_S = 1800.0
+"""deadline of one call that generates: large networks on slow machines take minutes"""
 
 
 @dataclass
@@ -145,7 +147,8 @@ def _run(clients: Clients, label: str, run: str, evaluation: str) -> RunMaterial
     walk = clients.generator.InterpolateImages(
         generator_pb2.InterpolateImagesRequest(
             network=best, seeds=range(WALK_SEEDS), frames_per_seed=WALK_FRAMES
-        )
+        ),
+        timeout=GENERATE_S,
     )
     return RunMaterials(
         label=label,
@@ -160,7 +163,9 @@ def _run(clients: Clients, label: str, run: str, evaluation: str) -> RunMaterial
 
 def _generate(clients: Clients, network: str, count: int) -> list[bytes]:
     request = generator_pb2.GenerateImagesRequest(network=network, seeds=range(count))
-    return [response.image for response in clients.generator.GenerateImages(request)]
+    return [
+        response.image for response in clients.generator.GenerateImages(request, timeout=GENERATE_S)
+    ]
 
 
 def _spread(names: Sequence[str], count: int) -> list[str]:

@@ -132,7 +132,7 @@ class Bars:
 def _amount(done: int, total: int) -> str:
     if not total:
         return f"{done:,}" if done else ""
-    return f"{100 * done / total:3.0f} %"
+    return f"{min(100, 100 * done / total):3.0f} %"
 
 
 def remaining(seconds: float) -> str:
