@@ -1,0 +1,75 @@
+"""Between the messages of generator.proto and the domain's own types."""
+
+from __future__ import annotations
+
+import math
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from services.generator.points import Format
+from tagloom.artifacts.network import Network
+from tagloom.errors import InvalidArgument
+from tagloom.v1 import generator_pb2
+
+__all__ = ["DEFAULT_FRAMES", "image_format", "network_message", "page_size", "truncation"]
+
+DEFAULT_FRAMES = 8
+_LARGEST_PSI = 2.0
+_DEFAULT_PAGE, _LARGEST_PAGE = 100, 1000
+
+
+def image_format(value: generator_pb2.ImageFormat) -> Format:
+    """The format asked for; PNG if none is. Raises InvalidArgument (FORMAT_UNKNOWN)."""
+    if value in (generator_pb2.IMAGE_FORMAT_UNSPECIFIED, generator_pb2.IMAGE_FORMAT_PNG):
+        return "png"
+    if value == generator_pb2.IMAGE_FORMAT_NPY:
+        return "npy"
+    raise InvalidArgument(
+        f"The image format {value} is not known; choose PNG or NPY.",
+        reason="FORMAT_UNKNOWN",
+        field="format",
+    )
+
+
+def truncation(
+    request: generator_pb2.GenerateImagesRequest | generator_pb2.InterpolateImagesRequest,
+) -> float:
+    """Truncation psi; 1 if it is absent. Raises InvalidArgument (TRUNCATION_INVALID)."""
+    psi = request.truncation_psi if request.HasField("truncation_psi") else 1.0
+    if not (math.isfinite(psi) and abs(psi) <= _LARGEST_PSI):
+        raise InvalidArgument(
+            f"truncation_psi is {psi:g}; write a number from -2 to 2: 1 leaves images as they "
+            "are, 0.7 makes them more typical, 0 gives the mean image.",
+            reason="TRUNCATION_INVALID",
+            field="truncation_psi",
+        )
+    return psi
+
+
+def page_size(asked: int) -> int:
+    """The size of a page when `asked` was asked for. Raises InvalidArgument (PAGE_SIZE_INVALID)."""
+    if asked < 0:
+        raise InvalidArgument(
+            f"The page size {asked} is negative; leave it out or write a number up to "
+            f"{_LARGEST_PAGE}.",
+            reason="PAGE_SIZE_INVALID",
+            field="page_size",
+        )
+    return min(asked or _DEFAULT_PAGE, _LARGEST_PAGE)
+
+
+def network_message(network: Network) -> generator_pb2.Network:
+    """The resource as clients see it."""
+    created = Timestamp()
+    created.FromDatetime(network.create_time)
+    return generator_pb2.Network(
+        name=f"networks/{network.id}",
+        create_time=created,
+        architecture=network.architecture,
+        resolution=network.resolution,
+        kimg=network.kimg,
+        origin=network.origin,
+        license=network.license,
+        weights_sha256=network.weights_sha256,
+        has_discriminator=network.discriminator is not None,
+    )
