@@ -47,6 +47,9 @@ _UPRIGHT = {
 """what turns each value of the EXIF tag Orientation upright (EXIF 2.32, 4.6.4)"""
 _ORIENTATION = 0x0112
 
+_AVERAGED = ("RGB", "L", "RGBA", "LA", "CMYK")
+"""modes whose pixels may be averaged (Pillow weighs them by alpha where there is one)"""
+
 
 class Undecodable(Exception):
     """The bytes are not a photo that we take: a verdict, not an error of the program."""
@@ -66,7 +69,7 @@ class Photo:
     """A decoded photo, upright, sRGB, without alpha."""
 
     rgb: npt.NDArray[np.uint8]
-    """[h, w, 3]; smaller than the photo where less than all was asked for"""
+    """[h, w, 3], read-only; smaller than the photo where less than all was asked for"""
     width: int
     """of the whole upright photo, px"""
     height: int
@@ -95,8 +98,9 @@ def scaled(rgb: npt.NDArray[np.uint8], ratio: float) -> npt.NDArray[np.uint8]:
 def decode(data: bytes, *, at_least: int = 0) -> Photo:
     """Decodes JPEG, PNG or WebP.
 
-    With `at_least`, a JPEG may come smaller, by 1/2, 1/4 or 1/8 in the decoder's own transform,
-    as long as its shorter side keeps `at_least` px: several times faster for large photos.
+    With `at_least`, a photo may come smaller by a whole factor, as long as its shorter side keeps
+    `at_least` px: less memory, and several times faster for a large JPEG, which is reduced by
+    1/2, 1/4 or 1/8 in the decoder's own transform. The others are reduced by averaging.
 
     EXIF orientation is applied; an embedded colour profile is converted to sRGB (a damaged one is
     ignored); CMYK, palettes, 1 and 16 bits become 8-bit RGB; transparency is laid on white.
@@ -120,8 +124,11 @@ def decode(data: bytes, *, at_least: int = 0) -> Photo:
         if at_least and (ratio := at_least / min(width, height)) < 1:
             image.draft(None, (int(width * ratio) + 1, int(height * ratio) + 1))
         image.load()
-        turn = _UPRIGHT.get(_orientation(image))
-        rgb = _to_rgb(image)
+        format, turn = str(image.format), _UPRIGHT.get(_orientation(image))
+        # Before conversions where that is right (averaging palette indices is not): they copy.
+        if image.mode in _AVERAGED:
+            image = _reduced(image, at_least)
+        rgb = _reduced(_to_rgb(image), at_least)
         if turn is not None:
             rgb = rgb.transpose(turn)
             if turn not in _UPRIGHT_KEEPS_SIDES:
@@ -132,9 +139,9 @@ def decode(data: bytes, *, at_least: int = 0) -> Photo:
         # Decoders of hostile bytes raise nearly anything: OSError, SyntaxError, ValueError,
         # struct.error, zlib.error, IndexError. Each of them says the same of the file.
         raise Undecodable(
-            "DAMAGED", f"The {image.format} data are damaged: {_sentence(error)}.", width, height
+            "DAMAGED", f"The image data are damaged: {_sentence(error)}.", width, height
         ) from error
-    return Photo(np.array(rgb, np.uint8), width, height, str(image.format))
+    return Photo(np.asarray(rgb, np.uint8), width, height, format)
 
 
 _UPRIGHT_KEEPS_SIDES = {
@@ -196,6 +203,11 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
+def _reduced(image: Image.Image, at_least: int) -> Image.Image:
+    factor = min(image.size) // at_least if at_least else 1
+    return image.reduce(factor) if factor > 1 else image
+
+
 def _to_rgb(image: Image.Image) -> Image.Image:
     profile = image.info.get("icc_profile")
     alpha = None
@@ -203,15 +215,21 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         values = np.asarray(image).astype(np.int64)
         image = Image.fromarray(np.clip(values >> 8, 0, 255).astype(np.uint8))
     if image.has_transparency_data:
-        rgba = image.convert("RGBA")
+        rgba = image if image.mode == "RGBA" else image.convert("RGBA")
         alpha = rgba.getchannel("A")
         image = rgba.convert("RGB")
     elif image.mode not in ("RGB", "L", "CMYK"):
         image = image.convert("RGB")
-    rgb = _to_srgb(image, profile) if profile else image.convert("RGB")
-    if alpha is not None:
-        rgb = Image.composite(rgb, Image.new("RGB", rgb.size, "white"), alpha)
-    return rgb
+    rgb = _to_srgb(image, profile) if profile else _plain_rgb(image)
+    if alpha is None:
+        return rgb
+    white = Image.new("RGB", rgb.size, "white")
+    white.paste(rgb, mask=alpha)
+    return white
+
+
+def _plain_rgb(image: Image.Image) -> Image.Image:
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
@@ -220,7 +238,7 @@ def _to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
         converted = None if transform is None else ImageCms.applyTransform(image, transform)
     except (ImageCms.PyCMSError, ValueError, OSError):
         converted = None  # a damaged profile, or one for another colour space
-    return image.convert("RGB") if converted is None else converted
+    return _plain_rgb(image) if converted is None else converted
 
 
 @lru_cache(maxsize=16)

@@ -10,6 +10,7 @@ logo that covers more than 1 % passes, one that covers less does not.
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
 from services.filter.checks.base import Check, Score
@@ -23,8 +24,9 @@ _QUANTILE = 0.99
 
 def score(photo: Photo) -> Score:
     """99th percentile of the spread between the channels, in 8-bit levels."""
-    rgb = photo.fit(_LONG_SIDE)
-    spread = rgb.max(axis=2) - rgb.min(axis=2)
+    red, green, blue = cv2.split(photo.fit(_LONG_SIDE))
+    high, low = (cv2.max(red, cv2.max(green, blue)), cv2.min(red, cv2.min(green, blue)))
+    spread = np.asarray(cv2.subtract(high, low), np.uint8)
     reached = np.cumsum(np.bincount(spread.ravel(), minlength=256))
     return Score(float(np.searchsorted(reached, _QUANTILE * spread.size)))
 

@@ -59,6 +59,16 @@ def test_a_jpeg_may_come_smaller_but_never_below_what_is_asked(photo_bytes):
     assert decode(data, at_least=5000).rgb.shape == whole.rgb.shape
 
 
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "P", "LA"])
+def test_so_may_any_other_format(mode, photo, encode):
+    image = Image.fromarray(photo("retina").rgb[:1410, :1410]).convert(mode)
+    part = decode(encode(image), at_least=400)
+    assert part.rgb.shape == (470, 470, 3)
+    assert (part.width, part.height) == (1410, 1410)
+    whole = np.asarray(image.convert("RGB").resize((470, 470), Image.Resampling.BOX)).astype(int)
+    assert np.abs(part.rgb.astype(int) - whole).max() <= 1
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_is_turned_upright(orientation, encode):
     """The upper left quarter is red once upright, whichever way the sensor was held."""
