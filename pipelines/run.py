@@ -120,13 +120,18 @@ class ExperimentRun:
 
     def _begin(self) -> None:
         """Makes the salt durable, so that an interrupted fresh start continues as one."""
+        earlier = _earlier(self.store, self.spec.experiment)
         document = artifacts.Experiment(
             id=self.spec.experiment,
-            create_time=now(),
+            create_time=earlier.create_time if earlier else now(),
             update_time=now(),
             state="running",
             inputs_sha256=self.inputs,
             salt=self.salt,
+            # What the last complete run made stays named until this one is complete.
+            collection=earlier.collection if earlier else "",
+            dataset=earlier.dataset if earlier else "",
+            outcomes=earlier.outcomes if earlier else (),
         )
         self.store.put(layout.experiment_document(self.spec.experiment), document.to_bytes())
 

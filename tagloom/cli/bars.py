@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -32,16 +32,21 @@ class Bars:
         if self._terminal:
             from rich.console import Console
             from rich.progress import BarColumn, Progress, TextColumn
+            from rich.table import Column
 
+            def text(template: str, **options: Any) -> TextColumn:
+                return TextColumn(template, table_column=Column(no_wrap=True, **options))
+
+            # Narrow terminals: the note gives way first, then the title; the bar stays.
             self._progress = Progress(
-                TextColumn("{task.fields[mark]} [bold]{task.description}"),
-                TextColumn("{task.fields[phase]}"),
-                BarColumn(bar_width=26),
-                TextColumn("{task.fields[amount]}"),
-                TextColumn("[cyan]{task.fields[left]}"),
-                TextColumn("[dim]{task.fields[note]}"),
+                text("{task.fields[mark]} [bold]{task.description}", max_width=30),
+                BarColumn(bar_width=18, table_column=Column(min_width=18)),
+                text("{task.fields[amount]}", min_width=5),
+                text("[cyan]{task.fields[left]}", min_width=9),
+                text("[dim]{task.fields[note]}", ratio=1, overflow="ellipsis"),
                 console=Console(stderr=True),
                 refresh_per_second=8,
+                expand=True,
             )
             self._progress.start()
         return self
@@ -70,10 +75,9 @@ class Bars:
             completed=done,
             total=total or None,
             mark=" ",
-            phase=phase,
             amount=amount,
             left=left,
-            note=note[:60],
+            note=f"{phase}: {note}" if phase and note else phase or note,
         )
 
     def end(self, title: str, sentence: str, *, ok: bool = True) -> None:
@@ -88,7 +92,6 @@ class Bars:
             total=1,
             completed=1 if ok else 0,
             mark="[green]✓" if ok else "[red]✗",
-            phase="",
             amount="",
             left="",
             note=sentence,
@@ -114,7 +117,7 @@ class Bars:
         assert self._progress is not None
         if title not in self._tasks:
             self._tasks[title] = self._progress.add_task(
-                title, total=None, mark=" ", phase="", amount="", left="", note=""
+                title, total=None, mark=" ", amount="", left="", note=""
             )
         return self._tasks[title]
 

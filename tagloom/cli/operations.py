@@ -57,18 +57,14 @@ def list_command(session: Session, service: str | None, active: bool) -> None:
 @command_options
 def wait_command(session: Session, name: str) -> None:
     """Wait until an operation is done; fails as it failed."""
-    from google.protobuf import descriptor_pool, message_factory
+    import importlib
 
     from tagloom.cli.output import facts, plain
 
     with session.clients(_service(name)) as clients, Bars() as bars:
         operation = clients.get_operation(name)
-        service = operation.name.removeprefix("operations/").partition(".")[0]
-        response = _RESPONSES[_method(operation)]
-        pool = descriptor_pool.Default()
-        # The stubs register their types with the pool.
-        __import__(f"tagloom.v1.{service}_pb2")
-        kind = message_factory.GetMessageClass(pool.FindMessageTypeByName(f"tagloom.v1.{response}"))
+        module = importlib.import_module(f"tagloom.v1.{_service(name)}_pb2")
+        kind = getattr(module, _RESPONSES[_method(operation)])
         result = clients.wait(operation, kind, on_progress=bars.follow(_method(operation)))
     session.answer(plain(result), facts(plain(result)))
 

@@ -45,12 +45,12 @@ def _value(field: Any, value: Any) -> Any:
 
 
 def _enum_word(kind: Any, value: int) -> str:
-    """`STATE_STORED` of the enum `State` as `stored`."""
+    """`STATE_STORED` of the enum `State` as `stored`, `CONFIG_STYLEGAN3_T` as `stylegan3-t`."""
     known = kind.values_by_number.get(value)
     if known is None:
         return str(value)
     prefix = "".join(f"_{c}" if c.isupper() else c.upper() for c in kind.name)
-    word: str = known.name.removeprefix(f"{prefix.lstrip('_')}_").lower()
+    word: str = known.name.removeprefix(f"{prefix.lstrip('_')}_").lower().replace("_", "-")
     return word
 
 

@@ -138,7 +138,8 @@ def ls_command(session: Session, name: str | None) -> None:
         if name in (None, _EXPERIMENTS) and not session.target:
             for document in _experiments(session):
                 experiment = f"{_EXPERIMENTS}/{document['id']}"
-                rows.append((experiment, document["create_time"][:16], document["state"]))
+                created = document["create_time"][:16].replace("T", " ")
+                rows.append((experiment, created, document["state"]))
                 documents.append({"name": experiment, **document})
     text = table(("name", "created (UTC)", ""), rows) if rows else "Nothing yet."
     session.answer(documents, text)
@@ -233,7 +234,7 @@ def _experiments(session: Session) -> list[dict[str, Any]]:
     for info in store.iterate("experiments/"):
         if info.key.endswith("/experiment.json"):
             experiment = Experiment.from_bytes(store.get(info.key), info.key)
-            documents.append(experiment.model_dump(mode="json"))
+            documents.append(experiment.model_dump(mode="json", by_alias=True))
     return documents
 
 
@@ -243,5 +244,5 @@ def _experiment(session: Session, name: str) -> dict[str, Any]:
 
     (experiment_id,) = layout.parse_name(name, "experiments/{}")
     key = layout.experiment_document(experiment_id)
-    document: dict[str, Any] = Experiment.load(session.store(), key, name).model_dump(mode="json")
-    return document
+    document = Experiment.load(session.store(), key, name)
+    return document.model_dump(mode="json", by_alias=True)
