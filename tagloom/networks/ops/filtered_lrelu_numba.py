@@ -15,16 +15,21 @@ Source of the operation: arXiv 2106.12423, section 3.1 and appendix D.
 from __future__ import annotations
 
 import functools
-import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numba
 import numpy as np
 import torch
 from torch import Tensor
 
+from tagloom.networks.ops.filtered_lrelu_geometry import (
+    Geometry,
+    Pass,
+    plan_geometry,
+    standard_taps,
+    taps_per_class,
+)
 from tagloom.networks.ops.simd import (
     LANES,
     add,
@@ -86,146 +91,16 @@ def filtered_lrelu_numba(
         down_taps = down_taps.flip(0)
     h, w = x.shape[2:]
     taps_given = (up_taps.numel(), down_taps.numel())
-    up_taps, down_taps = _standard_taps(up_taps, up), _standard_taps(down_taps, down)
-    geometry = _geometry(h, w, up, down, up_taps.numel(), down_taps.numel(), taps_given, padding)
+    up_taps, down_taps = standard_taps(up_taps, up), standard_taps(down_taps, down)
+    geometry = plan_geometry(
+        h, w, up, down, up_taps.numel(), down_taps.numel(), taps_given, padding
+    )
     shape = (float(gain), float(slope), float("inf") if clamp is None else float(clamp))
     bias = x.new_zeros(x.shape[1]) if b is None else b
     result: Tensor = _FilteredLeakyReLU.apply(
         x, bias, up_taps.numpy(), down_taps.numpy(), geometry, shape
     )
     return result
-
-
-# --- geometry ------------------------------------------------------------------------------------
-
-# What StyleGAN3 uses. Shorter filters get zeros, so that few kernels are compiled.
-_TAPS_PER_FACTOR = 6
-
-
-def _standard_taps(filter_: Tensor, factor: int) -> Tensor:
-    missing = _TAPS_PER_FACTOR * factor - filter_.numel()
-    if factor == 1 or missing <= 0:
-        return filter_.contiguous()
-    return torch.cat([filter_, filter_.new_zeros(missing)])
-
-
-class _Axis(NamedTuple):
-    """One axis of a pass: up to the high rate, down again. All in samples."""
-
-    size: int  # of the input
-    out_size: int
-    high_size: int  # high-rate samples that the output depends on
-    offset: int  # at the high rate, sample k meets the up filter's tap (k + offset) mod up first
-    bits_shift: int  # sample k of this pass has the bits of sample k + bits_shift of the forward
-
-
-class _Layout(NamedTuple):
-    """Where lines and rows lie in scratch memory, in float32 or, for bits, 16-bit words."""
-
-    phase_size: int  # one phase of a high-rate line, whole vectors
-    left: int  # zeros before an input line
-    line_size: int  # of one phase of an input line, zeros included
-    first_row: int  # input rows first_row … last_row are upsampled; those outside are zeros
-    last_row: int
-    wide_at: int
-    high_at: int
-    narrow_at: int
-    out_at: int
-    total: int
-
-
-class _Bits(NamedTuple):
-    """Recorded bits: for each high-rate row, positive samples' and then clamped samples'."""
-
-    rows: int
-    phase_words: int
-    margin: int  # words before the first, and after the last: shifted reads end in them
-
-
-@dataclass(frozen=True, slots=True)
-class _Pass:
-    up: int
-    down: int
-    up_taps: int
-    down_taps: int
-    y: _Axis
-    x: _Axis
-    layout: _Layout
-
-
-@dataclass(frozen=True, slots=True)
-class _Geometry:
-    forward: _Pass
-    backward: _Pass
-    bits: _Bits
-    bits_per_plane: int  # words
-
-
-@functools.lru_cache(maxsize=256)
-def _geometry(
-    h: int,
-    w: int,
-    up: int,
-    down: int,
-    up_taps: int,
-    down_taps: int,
-    taps_given: tuple[int, int],
-    padding: tuple[int, int, int, int],
-) -> _Geometry:
-    """taps_given: before `_standard_taps`; they fix the size of the output."""
-    forward_axes, backward_axes = [], []
-    for size, before, after in ((h, *padding[2:]), (w, *padding[:2])):
-        available = size * up + before + after - (taps_given[0] - 1)
-        out = (available - taps_given[1]) // down + 1
-        if out < 1:
-            raise ValueError(f"a {h}x{w} image is too small for these filters and {padding=}")
-        # Forward, high-rate sample 0 is the first of which the up filter sees the padding whole.
-        offset = taps_given[0] - 1 - before
-        high = (out - 1) * down + down_taps
-        forward_axes.append(_Axis(size, out, high, offset, 0))
-        # Backward, input sample n collects the high-rate samples n * up - offset and on.
-        high = (size - 1) * up + up_taps
-        backward_axes.append(_Axis(out, size, high, -offset, -offset))
-    forward = _pass(up, down, up_taps, down_taps, forward_axes[0], forward_axes[1])
-    backward = _pass(down, up, down_taps, up_taps, backward_axes[0], backward_axes[1])
-    phases = max(up, down)
-    words = forward.layout.phase_size // LANES
-    reach = abs(backward.x.bits_shift) // phases + 1 + backward.layout.phase_size
-    bits = _Bits(forward.y.high_size, words, -(-reach // LANES) + 1)
-    return _Geometry(forward, backward, bits, bits.rows * phases * 2 * words)
-
-
-def _pass(up: int, down: int, up_taps: int, down_taps: int, y: _Axis, x: _Axis) -> _Pass:
-    phases = max(up, down)
-    phase_size = _whole_vectors(-(-x.high_size // phases))
-    row_size = phases * phase_size
-    x_phases = phases // up
-    row_taps = _taps_per_class(up, up_taps, x_phases) * x_phases
-    left = max(0, row_taps // x_phases + 1 - (x.offset // up) // x_phases)
-    reach = phase_size + ((phases - 1 + x.offset) // up) // x_phases + 2
-    line_size = left + max(reach, -(-x.size // x_phases)) + 2 * LANES
-    first_row = y.offset // up - (row_taps - 1)
-    last_row = (y.high_size - 1 + y.offset) // up
-    sizes = [
-        line_size * x_phases,
-        (last_row - first_row + 1) * row_size,  # upsampled horizontally
-        y.high_size * row_size,  # activated
-        row_size + down_taps + 2 * LANES,  # one line downsampled vertically
-        phase_size + 2 * LANES,  # and horizontally
-    ]
-    ends = list(itertools.accumulate(_whole_vectors(size) for size in sizes))
-    layout = _Layout(phase_size, left, line_size, first_row, last_row, *ends)
-    return _Pass(up, down, up_taps, down_taps, y, x, layout)
-
-
-def _whole_vectors(size: int) -> int:
-    return -(-size // LANES) * LANES
-
-
-def _taps_per_class(up: int, up_taps: int, x_phases: int) -> int:
-    """Taps of one up phase that meet the same phase of an input line; the last may be zeros."""
-    per_phase = -(-up_taps // up)
-    return -(-per_phase // x_phases)
 
 
 # --- differentiation -----------------------------------------------------------------------------
@@ -242,7 +117,7 @@ class _FilteredLeakyReLU(torch.autograd.Function):
         bias: Tensor,
         up_taps: np.ndarray,
         down_taps: np.ndarray,
-        geometry: _Geometry,
+        geometry: Geometry,
         shape: _Shape,
     ) -> Tensor:
         if ctx.needs_input_grad[0] or ctx.needs_input_grad[1]:
@@ -271,7 +146,7 @@ class _Replay(torch.autograd.Function):
         bits: np.ndarray,
         up_taps: np.ndarray,
         down_taps: np.ndarray,
-        geometry: _Geometry,
+        geometry: Geometry,
         shape: _Shape,
         transposed: bool,
     ) -> Tensor:
@@ -295,8 +170,8 @@ def _run(
     bits: np.ndarray,
     up_taps: np.ndarray,
     down_taps: np.ndarray,
-    geometry: _Geometry,
-    plan: _Pass,
+    geometry: Geometry,
+    plan: Pass,
     shape: _Shape,
 ) -> Tensor:
     """One pass over all planes, on torch's number of threads."""
@@ -305,7 +180,7 @@ def _run(
     kernel = _kernel(plan.up, plan.down, plan.up_taps, plan.down_taps)
     # Convolution order, and zeros up to whole classes of taps.
     x_phases = max(plan.up, plan.down) // plan.up
-    count = _taps_per_class(plan.up, plan.up_taps, x_phases) * x_phases * plan.up
+    count = taps_per_class(plan.up, plan.up_taps, x_phases) * x_phases * plan.up
     up_filter = np.zeros(count, np.float32)
     up_filter[: up_taps.size] = up_taps
     arguments = (
@@ -344,7 +219,7 @@ def _kernel(up: int, down: int, up_taps: int, down_taps: int) -> Callable[..., N
     phases = max(up, down)
     x_phases = phases // up  # input samples per step of one phase
     out_phases = phases // down
-    class_taps = _taps_per_class(up, up_taps, x_phases)
+    class_taps = taps_per_class(up, up_taps, x_phases)
     row_taps = class_taps * x_phases
 
     @numba.njit(nogil=True, cache=True, error_model="numpy")
