@@ -75,4 +75,8 @@ def run(fresh: bool) -> dict[str, Any] | None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        print("\nInterrupted. Nothing is lost: make demo goes on from here.", file=sys.stderr)
+        sys.exit(130)
