@@ -66,9 +66,11 @@ def publish(
     )
     with torch.no_grad():
         generator.get_buffer("mapping.w_avg").normal_()  # so that truncation shows
+        if architecture == "stylegan3-t":
+            # Fresh, it is nearly gray: its last layer, which makes the colours, is made stronger.
+            list(generator.synthesis.children())[-1].weight.mul_(60)
         if broken:
-            synthesis = generator.get_submodule("synthesis")
-            next(synthesis.parameters()).fill_(3e38)
+            next(generator.synthesis.parameters()).fill_(3e38)
     path = Path(store.url.removeprefix("file://")).parent / f"{network_id}.safetensors"
     save_weights(path, {"G_ema": generator})
     data = path.read_bytes()

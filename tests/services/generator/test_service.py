@@ -181,6 +181,7 @@ def test_a_client_that_goes_away_stops_its_order(clients: Clients) -> None:
     assert len(images(clients, [1])) == 1  # long before ten thousand are done
 
 
+@pytest.mark.long  # a second process imports torch and compiles
 def test_a_killed_rendering_process_costs_nothing(clients: Clients) -> None:
     seeds = list(range(12))
     expected = images(clients, seeds)
