@@ -5,7 +5,8 @@ from __future__ import annotations
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from services.trainer import records
 from services.trainer.dataset import load_images
@@ -16,18 +17,47 @@ from tagloom.artifacts import layout
 from tagloom.artifacts.base import now
 from tagloom.artifacts.dataset import Dataset
 from tagloom.artifacts.run import Progress, Run, Tick
-from tagloom.errors import Cancelled, FailedPrecondition, TagloomError
+from tagloom.errors import Cancelled, FailedPrecondition, InvalidArgument, TagloomError
 from tagloom.progress import Report
 from tagloom.store.fenced import FencedStore
 from tagloom.store.interface import Store
 from tagloom.store.lease import LeaseLost
 
-__all__ = ["Interrupted", "train"]
+__all__ = ["Interrupted", "StateSchedule", "train"]
 
 _PROGRESS_INTERVAL_S = 1.0
-_STATE_INTERVAL_S = 60.0
-_STATE_INTERVAL_IMAGES = 1000
-_STATE_TIME_SHARE = 0.03
+
+
+@dataclass(frozen=True, slots=True)
+class StateSchedule:
+    """When a durable state is due: after so many seconds or images, whichever is first."""
+
+    seconds: float = 60.0
+    images: int = 1000
+    time_share: float = 0.03
+    """but for at most this share of the time"""
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> StateSchedule:
+        """From TAGLOOM_STATE_SECONDS, _IMAGES and _TIME_SHARE, where they are set.
+
+        Raises InvalidArgument (SETTING_INVALID) naming the one that is not a positive number.
+        """
+        values = {}
+        for name, default in (("seconds", 60.0), ("images", 1000), ("time_share", 0.03)):
+            variable = f"TAGLOOM_STATE_{name.upper()}"
+            text = environment.get(variable, str(default))
+            try:
+                values[name] = float(text)
+            except ValueError:
+                values[name] = 0.0
+            if not 0 < values[name] < float("inf"):
+                raise InvalidArgument(
+                    f"{variable} is {text!r}, but should be a number above 0.",
+                    reason="SETTING_INVALID",
+                    setting=variable,
+                )
+        return cls(values["seconds"], max(int(values["images"]), 1), values["time_share"])
 
 
 class Interrupted(Cancelled):
@@ -35,7 +65,12 @@ class Interrupted(Cancelled):
 
 
 def train(
-    store: Store, run_id: str, report: Report, *, stop: Callable[[], bool] = lambda: False
+    store: Store,
+    run_id: str,
+    report: Report,
+    *,
+    stop: Callable[[], bool] = lambda: False,
+    states: StateSchedule | None = None,
 ) -> None:
     """Trains `runs/<run_id>`, whose document lies in the store, to its kimg.
 
@@ -55,7 +90,7 @@ def train(
         store, run, state="running", attempts=run.attempts + 1, fence=fence, message="Starting."
     )
     try:
-        _Loop(store, run, report, stop).run_to_end()
+        _Loop(store, run, report, stop, states or StateSchedule()).run_to_end()
     except LeaseLost:
         raise  # another process owns the run: nothing of it is ours to write
     except Interrupted as error:
@@ -90,8 +125,16 @@ class _StopRequested(Exception):
 class _Loop:
     """One attempt at a run: what is due when."""
 
-    def __init__(self, store: Store, run: Run, report: Report, stop: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        run: Run,
+        report: Report,
+        stop: Callable[[], bool],
+        states: StateSchedule,
+    ) -> None:
         self.store, self.run, self.report, self.stop = store, run, report, stop
+        self.states = states
         self.report("load", 0, 0, f"Reading {run.dataset}.")
         self.session, note = _open_session(store, run)
         kimg = self.session.kimg
@@ -203,12 +246,11 @@ class _Loop:
         )
 
     def _save_if_due(self) -> None:
-        """A durable state every minute or kimg, whichever is first, for at most 3 % of the time."""
         elapsed = time.monotonic() - self._state_time
         images = self.session.step.images_seen - self._state_images
-        if elapsed < _STATE_INTERVAL_S and images < _STATE_INTERVAL_IMAGES:
+        if elapsed < self.states.seconds and images < self.states.images:
             return
-        if elapsed * _STATE_TIME_SHARE < self._state_cost:
+        if elapsed * self.states.time_share < self._state_cost:
             return
         self._save(snapshot=False)
 

@@ -114,8 +114,8 @@ def _fill(
     g_start: dict[str, Any] = entry.network.generator if entry else {}
     d_start: dict[str, Any] = (entry.network.discriminator or {}) if entry else {}
     batch = requested.batch or 32
-    # A wrong number is refused in _check; here it must only not divide by 0.
-    gamma = 0.0002 * resolution**2 / batch if batch > 0 else 0.0
+    # A wrong batch is refused in _check, by its own name.
+    gamma = 0.0002 * resolution**2 / max(batch, 1)
     return TrainingOptions(
         config=config,
         kimg=requested.kimg,
@@ -127,7 +127,7 @@ def _fill(
         ada_target=requested.ada_target or 0.6,
         ada_kimg=requested.ada_kimg or (100 if transfer else 500),
         augment_p=_or(requested.augment_p, 0.2),
-        ema_kimg=requested.ema_kimg or batch * 10 / 32,
+        ema_kimg=requested.ema_kimg or max(batch, 1) * 10 / 32,
         ema_rampup=None if transfer else 0.05,
         mirror=requested.mirror,
         seed=requested.seed,

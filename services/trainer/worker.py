@@ -18,7 +18,7 @@ from collections.abc import Mapping
 import torch
 
 from services.trainer.launch.lifeline import die_with_parent
-from services.trainer.loop import Interrupted, train
+from services.trainer.loop import Interrupted, StateSchedule, train
 from services.trainer.worker_events import ErrorEvent, StartEvent
 from tagloom.errors import FailedPrecondition, InvalidArgument, TagloomError
 from tagloom.progress import silent
@@ -54,7 +54,8 @@ def main(arguments: list[str] | None = None) -> int:
         torch.set_num_threads(_threads(os.environ))
         print(StartEvent(os.getpid(), torch.get_num_threads()).to_line(), flush=True)
         store = open_fenced(given.store, given.lease, given.fence)
-        train(store, given.run, silent, stop=lambda: stopping)
+        states = StateSchedule.from_environment(os.environ)
+        train(store, given.run, silent, stop=lambda: stopping, states=states)
     except Interrupted:
         return EXIT_INTERRUPTED
     except LeaseLost as error:

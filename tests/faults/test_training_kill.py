@@ -1,0 +1,188 @@
+"""The training process killed at any moment: the run ends at the same bits, and nothing is torn."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from services.trainer import records
+from services.trainer.loop import train
+from services.trainer.options import RequestedOptions, plan_run
+from services.trainer.state import StateManifest, list_states
+from services.trainer.worker import EXIT_INTERRUPTED, EXIT_LEASE_LOST
+from tagloom.artifacts import layout
+from tagloom.artifacts.run import Snapshot
+from tagloom.networks.catalog import open_network
+from tagloom.progress import silent
+from tagloom.store import Store, open_store
+from tagloom.store.lease import Lease, acquire
+from tests.plugins.training_pieces import TINY, write_dataset
+
+ROOT = Path(__file__).resolve().parents[2]
+LEASE = "runs/r/lease.json"
+OPTIONS = RequestedOptions(**{**TINY, "kimg": 0.4, "ada_target": -1.0, "snapshot_kimg": 0.1})
+LAST = "000000.400"
+PATIENCE_S = 300.0
+
+
+def enter(store: Store, run_id: str) -> None:
+    run = plan_run(store, run_id, "datasets/d", "", OPTIONS)
+    run.create(store, layout.run_document(run_id), f"runs/{run_id}")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    store = open_store(str(tmp_path / "store"))
+    write_dataset(store)
+    enter(store, "r")
+    return store
+
+
+def start(store: Store, lease: Lease) -> subprocess.Popen[str]:
+    """A worker, as torchrun starts it, with a durable state every few steps."""
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "TAGLOOM_TORCH_THREADS": "1",
+        "TAGLOOM_STATE_IMAGES": "12",
+        "TAGLOOM_STATE_TIME_SHARE": "1",
+    }
+    return subprocess.Popen(
+        [
+            *(sys.executable, "-m", "services.trainer.worker", "--store", store.url),
+            *("--run", "r", "--lease", lease.key, "--fence", str(lease.fence)),
+        ],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def wait_for(process: subprocess.Popen[str], condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        if process.poll() is not None or time.monotonic() > deadline:
+            assert process.stdout is not None
+            process.kill()
+            pytest.fail(f"the worker ended: {process.stdout.read()}")
+        time.sleep(0.02)
+
+
+def newest_state(store: Store) -> int:
+    """Images seen at the newest durable state; -1 without one."""
+    states = list_states(store, "r")
+    return int(states[-1].split("/")[3].split(".")[0]) if states else -1
+
+
+def check_nothing_is_torn(store: Store) -> None:
+    """Every manifest names whole files, and every document can be read."""
+    records.read_run(store, "r")
+    records.read_progress(store, "r")
+    records.read_ticks(store, "r")
+    for info in list(store.iterate("runs/r/")):
+        folder = info.key.removesuffix("manifest.json")
+        if folder == info.key:
+            continue
+        data = store.get(info.key)
+        if "/state/" in info.key:
+            state = StateManifest.from_bytes(data, info.key)
+            tensors = store.get(f"{folder}tensors.safetensors")
+            assert hashlib.sha256(tensors).hexdigest() == state.tensors_sha256
+        else:
+            snapshot = Snapshot.from_bytes(data, info.key)
+            weights = store.get(f"{folder}weights.safetensors")
+            assert hashlib.sha256(weights).hexdigest() == snapshot.weights_sha256
+
+
+def final_weights(store: Store, run_id: str) -> dict[str, dict[str, Tensor]]:
+    entry = open_network(store, f"runs/{run_id}/snapshots/{LAST}")
+    return entry.load(store, ["G_ema", "G", "D"])
+
+
+@pytest.mark.parametrize("kills", [2, pytest.param(50, marks=pytest.mark.long)])
+def test_killed_and_started_again_it_ends_at_the_same_bits(store: Store, kills: int) -> None:
+    enter(store, "whole")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        train(store, "whole", silent)
+    finally:
+        torch.set_num_threads(threads)
+
+    lease = acquire(store, LEASE, "test", 10_000)
+    chance = random.Random(20)
+    reached = -1
+    for _ in range(kills):
+        process = start(store, lease)
+        before = reached
+        wait_for(process, lambda before=before: newest_state(store) > before or finished(store))
+        if finished(store):
+            process.wait(PATIENCE_S)
+            break
+        time.sleep(chance.uniform(0, 0.2))
+        process.send_signal(signal.SIGKILL)
+        assert process.wait(30) in (-signal.SIGKILL, 0)
+        assert newest_state(store) >= reached, "a durable state went away"
+        reached = newest_state(store)
+        check_nothing_is_torn(store)
+
+    process = start(store, lease)
+    output, _ = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0, output
+    run, progress = records.read_run(store, "r"), records.read_progress(store, "r")
+    assert run.state == "succeeded"
+    assert run.attempts > 1
+    assert progress is not None
+    assert progress.images_seen == progress.steps * run.options.batch == 400
+    check_nothing_is_torn(store)
+    whole, pieces = final_weights(store, "whole"), final_weights(store, "r")
+    for role, tensors in whole.items():
+        for key, tensor in tensors.items():
+            assert torch.equal(tensor, pieces[role][key]), f"{role}.{key}"
+    assert len(records.read_ticks(store, "r")) == len(records.read_ticks(store, "whole"))
+
+
+def finished(store: Store) -> bool:
+    return records.read_run(store, "r").state == "succeeded"
+
+
+def test_sigterm_saves_within_a_step_and_a_lost_lease_stops_all_writing(store: Store) -> None:
+    lease = acquire(store, LEASE, "test", 10_000)
+    process = start(store, lease)
+    wait_for(process, lambda: newest_state(store) > 0)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(PATIENCE_S) == EXIT_INTERRUPTED
+    assert records.read_run(store, "r").state == "queued"
+    progress = records.read_progress(store, "r")
+    assert progress is not None
+    assert newest_state(store) == progress.images_seen
+    lease.release()
+
+    first = acquire(store, LEASE, "first", 10_000)
+    process = start(store, first)
+    reached = newest_state(store)
+    wait_for(process, lambda: newest_state(store) > reached)
+    first.release()
+    second = acquire(store, LEASE, "second", 10_000)  # what another server would do
+    assert second.fence > first.fence
+    output, _ = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == EXIT_LEASE_LOST, output
+    event = json.loads(output.strip().splitlines()[-1])
+    assert event["reason"] == "LEASE_LOST"
+    documents = {info.key: info.etag for info in store.iterate("runs/r/")}
+    time.sleep(0.3)
+    assert documents == {info.key: info.etag for info in store.iterate("runs/r/")}
+    assert records.read_run(store, "r").state == "running", "a former owner wrote the outcome"
