@@ -1,19 +1,23 @@
-"""The real command line in a process of its own, and folders of real photos."""
+"""The real command line in a process of its own, real servers, and folders of real photos."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import pytest
+THREADS = {"OMP_NUM_THREADS": "1", "TAGLOOM_TORCH_THREADS": "1"}
+"""for networks this small, and tests beside others, two threads wait more than they work"""
 
 
 @dataclass(frozen=True)
@@ -30,33 +34,60 @@ class Answer:
         return json.loads(self.out)
 
 
-Tagloom = Callable[..., Answer]
+@dataclass(frozen=True)
+class Place:
+    """A folder to run `tagloom` in, on the store `store` below it."""
 
-THREADS = {"OMP_NUM_THREADS": "1", "TAGLOOM_TORCH_THREADS": "1"}
-"""for networks this small, and tests beside others, two threads wait more than they work"""
+    folder: Path
+    target: str = ""
+    """empty: each command starts the services it needs"""
+
+    def tagloom(self, *arguments: str) -> Answer:
+        """Runs a command to its end."""
+        where = ["--target", self.target] if self.target else []
+        done = subprocess.run(
+            [sys.executable, "-m", "tagloom.cli", "--store", "store", *where, *arguments],
+            cwd=self.folder,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+        )
+        return Answer(done.returncode, done.stdout, done.stderr)
+
+    @contextmanager
+    def served(self, *services: str) -> Iterator[Place]:
+        """The same folder with `tagloom up` running; all services, or those named."""
+        only = [word for service in services for word in ("--service", service)]
+        addresses = ["--address", "127.0.0.1:0", "--metrics-address", "127.0.0.1:0"]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tagloom.cli", "up", "--store", "store", *addresses, *only],
+            cwd=self.folder,
+            env=environment(),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stderr is not None
+        try:
+            log = ""
+            for line in process.stderr:
+                log += line
+                if found := re.search(r"serving .* at (127\.0\.0\.1:\d+)", line):
+                    yield Place(self.folder, found[1])
+                    break
+            else:
+                raise AssertionError(f"the server ended: {log}")
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=60)
+        assert process.returncode == 0
 
 
-def run_tagloom(
-    folder: Path, *arguments: str, timeout_s: float = 240, **environment: str
-) -> Answer:
-    """Runs `tagloom` in `folder`, on the store `store` below it."""
+def environment() -> dict[str, str]:
+    """This process's, without anything that would lead commands elsewhere."""
     clean = {key: value for key, value in os.environ.items() if not key.startswith("TAGLOOM_")}
-    done = subprocess.run(
-        [sys.executable, "-m", "tagloom.cli", "--store", "store", *arguments],
-        cwd=folder,
-        env={**clean, **THREADS, **environment},
-        capture_output=True,
-        text=True,
-        timeout=timeout_s,
-        check=False,
-    )
-    return Answer(done.returncode, done.stdout, done.stderr)
-
-
-@pytest.fixture
-def tagloom(tmp_path: Path) -> Tagloom:
-    """The command line in an empty folder."""
-    return lambda *arguments, **options: run_tagloom(tmp_path, *arguments, **options)
+    return {**clean, **THREADS}
 
 
 def copy_photos(folder: Path, *names: str) -> None:

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import re
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
-from .conftest import Answer, Tagloom, copy_photos
+import pytest
+
+from .conftest import Answer, Place, copy_photos
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    with Place(tmp_path_factory.mktemp("bad")).served("scraper", "filter", "generator") as served:
+        yield served
 
 
 def refused(answer: Answer, reason: str, *says: str) -> None:
@@ -20,44 +29,51 @@ def refused(answer: Answer, reason: str, *says: str) -> None:
         assert text in sentence
 
 
-def test_folders_without_photos(tagloom: Tagloom, tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "texts").mkdir()
-    (tmp_path / "texts" / "a.jpg").write_text("not a photo")
+def test_folders_without_photos(place: Place) -> None:
+    (place.folder / "empty").mkdir()
+    (place.folder / "texts").mkdir()
+    (place.folder / "texts" / "a.jpg").write_text("not a photo")
     for folder in ("empty", "texts", "missing"):
-        answer = tagloom("scrape", "--collection", "a", "--folder", folder)
+        answer = place.tagloom("scrape", "--collection", folder, "--folder", folder)
         refused(answer, "[A-Z_]+", folder)
-    listing = tagloom("ls", "collections", "--json")
-    assert listing.document == []
+        refused(place.tagloom("get", f"collections/{folder}"), "RESOURCE_NOT_FOUND", folder)
 
 
-def test_everything_rejected_says_by_which_checks(tagloom: Tagloom, tmp_path: Path) -> None:
-    copy_photos(tmp_path / "photos", "camera.png", "page.png")
-    assert tagloom("scrape", "--collection", "grey", "--folder", "photos").code == 0
+def test_everything_rejected_says_by_which_checks(place: Place) -> None:
+    copy_photos(place.folder / "photos", "camera.png", "page.png")
+    scrape = ["scrape", "--collection", "grey", "--folder", "photos"]
+    assert place.tagloom(*scrape).code == 0
     arguments = ["filter", "--collection", "grey", "--dataset", "d", "--resolution", "256"]
-    refused(tagloom(*arguments), "[A-Z_]+", "grayscale")
-    assert tagloom("ls", "datasets", "--json").document == []
-    again = tagloom("scrape", "--collection", "grey", "--folder", "photos")
-    refused(again, "RESOURCE_EXISTS", "collections/grey", "another id")
+    refused(place.tagloom(*arguments), "[A-Z_]+", "grayscale")
+    assert place.tagloom("ls", "datasets", "--json").document == []
+    refused(place.tagloom(*scrape), "RESOURCE_EXISTS", "collections/grey", "another id")
 
 
-def test_a_port_in_use(tagloom: Tagloom) -> None:
+def test_unknown_names(place: Place) -> None:
+    arguments = ["--seeds", "0", "--out", "pictures"]
+    answer = place.tagloom("generate", "--network", "networks/photos-23", *arguments)
+    refused(answer, "NETWORK_NOT_FOUND", "networks/photos-23", "photos-32")
+    refused(place.tagloom("verdicts", "cats"), "RESOURCE_NOT_FOUND", "datasets/cats")
+    refused(place.tagloom("get", "operations/filter.nope"), "[A-Z_]+", "operations/filter.nope")
+
+
+def test_a_service_that_is_not_there(place: Place) -> None:
+    refused(place.tagloom("get", "runs/cats"), "UNIMPLEMENTED", place.target)
+    doctor = place.tagloom("doctor")
+    assert doctor.code == 1
+    assert "ok       scraper service: serving" in doctor.out
+    assert "BROKEN   trainer service" in doctor.out
+
+
+def test_a_port_in_use(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        answer = tagloom("up", "--address", address, "--metrics-address", "127.0.0.1:0")
-        refused(answer, "ADDRESS_IN_USE", address)
+        up = ["up", "--service", "scraper", "--metrics-address", "127.0.0.1:0"]
+        refused(Place(tmp_path).tagloom(*up, "--address", address), "ADDRESS_IN_USE", address)
 
 
-def test_an_address_that_others_reach_wants_protection(tagloom: Tagloom) -> None:
-    refused(tagloom("up", "--address", "0.0.0.0:0"), "ADDRESS_UNPROTECTED", "--insecure")
-
-
-def test_unknown_names(tagloom: Tagloom) -> None:
-    arguments = ["--seeds", "0", "--out", "pictures"]
-    answer = tagloom("generate", "--network", "networks/photos-23", *arguments)
-    refused(answer, "[A-Z_]+", "photos-23", "photos-32")
-    refused(tagloom("verdicts", "cats"), "RESOURCE_NOT_FOUND", "datasets/cats")
-    refused(tagloom("train", "--run", "r", "--dataset", "cats", "--kimg", "1"), "[A-Z_]+", "cats")
-    refused(tagloom("evaluate", "cats"), "RESOURCE_NOT_FOUND", "runs/cats")
+def test_an_address_that_others_reach_wants_protection(tmp_path: Path) -> None:
+    up = ["up", "--service", "scraper", "--address", "0.0.0.0:0"]
+    refused(Place(tmp_path).tagloom(*up), "ADDRESS_UNPROTECTED", "--insecure")
