@@ -22,7 +22,7 @@ from tagloom.artifacts.dataset import Dataset
 from tagloom.errors import DataLoss, FailedPrecondition
 from tagloom.store.interface import ObjectNotFound, Store
 
-__all__ = ["Sampler", "TrainingImages", "image_size", "load_images"]
+__all__ = ["Sampler", "TrainingImages", "load_images"]
 
 _IN_MEMORY_BYTES = 2 * 2**30
 
@@ -74,11 +74,6 @@ class Sampler:
             mask = epochs == epoch
             drawn[mask] = self._order(int(epoch))[offsets[mask]]
         return drawn % self._images, drawn >= self._images
-
-
-def image_size(dataset: Dataset) -> int:
-    """The side of a dataset's training images in pixels."""
-    return dataset.crop.output_size or dataset.resolution
 
 
 def load_images(store: Store, dataset: Dataset) -> TrainingImages:

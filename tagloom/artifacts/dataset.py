@@ -96,3 +96,8 @@ class Dataset(Manifest):
     """of images.zip"""
     held_out_sha256: str
     """of held_out.zip; empty when nothing is held out"""
+
+    @property
+    def image_size(self) -> int:
+        """Side of the squares in pixels."""
+        return self.crop.output_size or self.resolution

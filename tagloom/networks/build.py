@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any
 
 from tagloom.errors import InvalidArgument
 from tagloom.networks.spec import (
@@ -15,6 +13,9 @@ from tagloom.networks.spec import (
     StyleGAN2Spec,
     StyleGAN3Spec,
 )
+
+if TYPE_CHECKING:  # a spec can be made, by a server that checks a request, without PyTorch
+    from torch import Tensor, nn
 
 __all__ = [
     "build_discriminator",
@@ -125,15 +126,17 @@ def discriminator_spec(
 
 def build_from_spec(spec: GeneratorSpec | DiscriminatorSpec) -> nn.Module:
     """The network that `spec` describes, with fresh weights from torch's global generator."""
-    # Imported here: a spec can be read without loading every architecture.
-    from tagloom.networks.discriminator import Discriminator
-    from tagloom.networks.stylegan2 import StyleGAN2Generator
-    from tagloom.networks.stylegan3 import StyleGAN3Generator
-
+    # Imported here: nobody waits for an architecture (and its filters' SciPy) without need.
     if isinstance(spec, StyleGAN3Spec):
+        from tagloom.networks.stylegan3 import StyleGAN3Generator
+
         return StyleGAN3Generator(spec)
     if isinstance(spec, StyleGAN2Spec):
+        from tagloom.networks.stylegan2 import StyleGAN2Generator
+
         return StyleGAN2Generator(spec)
+    from tagloom.networks.discriminator import Discriminator
+
     return Discriminator(spec)
 
 

@@ -85,10 +85,17 @@ def test_nothing_is_unpickled(path: Path) -> None:
                 assert ast.unparse(safe[0].value) == "True"
 
 
-def test_scraper_starts_without_numpy_and_torch() -> None:
-    code = (
-        "import sys; import services.scraper.service; "
-        "print([name for name in ('torch', 'numpy') if name in sys.modules])"
-    )
+@pytest.mark.parametrize(
+    ("service", "heavy"),
+    [
+        ("scraper", {"torch", "numpy"}),
+        ("filter", {"torch"}),
+        ("trainer", {"torch", "scipy"}),
+        ("evaluator", {"torch", "scipy"}),
+        ("generator", {"torch", "scipy"}),
+    ],
+)
+def test_a_server_starts_without_what_only_its_workers_need(service: str, heavy: set[str]) -> None:
+    code = f"import sys; import services.{service}.service; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert not heavy & set(done.stdout.split())
