@@ -11,24 +11,10 @@ __all__ = [
     "check_absent",
     "delete_evaluation",
     "list_evaluations",
-    "page_size",
     "read_evaluation",
 ]
 
-_DEFAULT_PAGE, _LARGEST_PAGE = 100, 1000
 _PREFIX, _SUFFIX = "evaluations/", ".json"
-
-
-def page_size(asked: int) -> int:
-    """The size of a page when `asked` was asked for: 0 means 100, above 1000 means 1000."""
-    if asked < 0:
-        raise InvalidArgument(
-            f"The page size {asked} is negative; leave it out or write a number up to "
-            f"{_LARGEST_PAGE}.",
-            reason="PAGE_SIZE_INVALID",
-            field="page_size",
-        )
-    return min(asked or _DEFAULT_PAGE, _LARGEST_PAGE)
 
 
 def read_evaluation(store: Store, name: str) -> Evaluation:

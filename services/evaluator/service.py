@@ -17,6 +17,7 @@ from services.evaluator.convert import (
 )
 from services.evaluator.requests import check_comparison, check_evaluation
 from tagloom.folders import allowed_roots
+from tagloom.paging import page_size
 from tagloom.rpc.job import Job
 from tagloom.rpc.service import Kit
 from tagloom.rpc.settings import is_loopback
@@ -92,7 +93,7 @@ class EvaluatorService(evaluator_pb2_grpc.EvaluatorServiceServicer):
         found, token = await asyncio.to_thread(
             catalog.list_evaluations,
             self._kit.store,
-            catalog.page_size(request.page_size),
+            page_size(request.page_size),
             request.page_token,
         )
         return evaluator_pb2.ListEvaluationsResponse(

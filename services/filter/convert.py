@@ -8,10 +8,7 @@ from tagloom.artifacts.dataset import Box, CheckResult, Crop, Dataset, Threshold
 from tagloom.errors import InvalidArgument
 from tagloom.v1 import filter_pb2
 
-__all__ = ["build_request", "dataset_id", "dataset_message", "page", "verdict_message"]
-
-_DEFAULT_PAGE = 100
-_LARGEST_PAGE = 1000
+__all__ = ["build_request", "dataset_id", "dataset_message", "verdict_message"]
 
 
 def build_request(request: filter_pb2.CreateDatasetRequest) -> BuildRequest:
@@ -35,17 +32,6 @@ def dataset_id(name: str) -> str:
     """The id in `datasets/{id}`. Raises InvalidArgument (INVALID_NAME)."""
     (value,) = layout.parse_name(name, "datasets/{}")
     return value
-
-
-def page(page_size: int) -> int:
-    """How many to return. Raises InvalidArgument (PAGE_SIZE_NEGATIVE)."""
-    if page_size < 0:
-        raise InvalidArgument(
-            f"A page size of {page_size} is negative; give 0 for the default of {_DEFAULT_PAGE}.",
-            reason="PAGE_SIZE_NEGATIVE",
-            field="page_size",
-        )
-    return min(page_size or _DEFAULT_PAGE, _LARGEST_PAGE)
 
 
 def _crop(crop: filter_pb2.Crop) -> Crop:

@@ -14,7 +14,6 @@ from services.filter.convert import (
     build_request,
     dataset_id,
     dataset_message,
-    page,
     verdict_message,
 )
 from services.filter.datasets import delete_dataset, get_dataset, list_datasets
@@ -24,6 +23,7 @@ from services.filter.request import BuildRequest
 from services.filter.verdicts import read_verdicts
 from tagloom.artifacts import layout
 from tagloom.errors import AlreadyExists, InvalidArgument, NotFound
+from tagloom.paging import page_size
 from tagloom.rpc.job import Job
 from tagloom.rpc.service import Kit
 from tagloom.v1 import filter_pb2, filter_pb2_grpc
@@ -97,7 +97,7 @@ class FilterService(filter_pb2_grpc.FilterServiceServicer):
         self, request: filter_pb2.ListDatasetsRequest, context: Context
     ) -> filter_pb2.ListDatasetsResponse:
         datasets, token = await asyncio.to_thread(
-            list_datasets, self._kit.store, page(request.page_size), request.page_token
+            list_datasets, self._kit.store, page_size(request.page_size), request.page_token
         )
         return filter_pb2.ListDatasetsResponse(
             datasets=[dataset_message(dataset) for dataset in datasets], next_page_token=token
@@ -106,7 +106,7 @@ class FilterService(filter_pb2_grpc.FilterServiceServicer):
     async def ListVerdicts(
         self, request: filter_pb2.ListVerdictsRequest, context: Context
     ) -> filter_pb2.ListVerdictsResponse:
-        wanted, size, start = dataset_id(request.parent), page(request.page_size), 0
+        wanted, size, start = dataset_id(request.parent), page_size(request.page_size), 0
         if request.page_token:
             start = _offset(request.page_token)
         verdicts, total = await asyncio.to_thread(

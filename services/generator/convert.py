@@ -11,11 +11,10 @@ from tagloom.artifacts.network import Network
 from tagloom.errors import InvalidArgument
 from tagloom.v1 import generator_pb2
 
-__all__ = ["DEFAULT_FRAMES", "image_format", "network_message", "page_size", "truncation"]
+__all__ = ["DEFAULT_FRAMES", "image_format", "network_message", "truncation"]
 
 DEFAULT_FRAMES = 8
 _LARGEST_PSI = 2.0
-_DEFAULT_PAGE, _LARGEST_PAGE = 100, 1000
 
 
 def image_format(value: generator_pb2.ImageFormat) -> Format:
@@ -44,18 +43,6 @@ def truncation(
             field="truncation_psi",
         )
     return psi
-
-
-def page_size(asked: int) -> int:
-    """The size of a page when `asked` was asked for. Raises InvalidArgument (PAGE_SIZE_INVALID)."""
-    if asked < 0:
-        raise InvalidArgument(
-            f"The page size {asked} is negative; leave it out or write a number up to "
-            f"{_LARGEST_PAGE}.",
-            reason="PAGE_SIZE_INVALID",
-            field="page_size",
-        )
-    return min(asked or _DEFAULT_PAGE, _LARGEST_PAGE)
 
 
 def network_message(network: Network) -> generator_pb2.Network:

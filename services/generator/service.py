@@ -13,7 +13,6 @@ from services.generator.convert import (
     DEFAULT_FRAMES,
     image_format,
     network_message,
-    page_size,
     truncation,
 )
 from services.generator.metrics import GeneratorMetrics
@@ -21,6 +20,7 @@ from services.generator.points import Order, closed_path, seed_points
 from tagloom.artifacts import layout
 from tagloom.errors import InvalidArgument, TagloomError
 from tagloom.networks.catalog import CatalogEntry, list_networks, open_network
+from tagloom.paging import page_size
 from tagloom.rpc.service import Kit
 from tagloom.rpc.workers import COMPUTE_ENVIRONMENT, WorkerDied, Workers
 from tagloom.v1 import generator_pb2, generator_pb2_grpc

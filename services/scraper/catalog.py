@@ -11,21 +11,7 @@ from tagloom.artifacts.dataset import Dataset
 from tagloom.errors import FailedPrecondition, InvalidArgument, NotFound
 from tagloom.store.interface import ObjectNotFound, Store
 
-__all__ = ["delete_collection", "list_collections", "list_items", "page_size", "read_collection"]
-
-_DEFAULT_PAGE, _LARGEST_PAGE = 100, 1000
-
-
-def page_size(asked: int) -> int:
-    """The size of a page when `asked` was asked for: 0 means 100, above 1000 means 1000."""
-    if asked < 0:
-        raise InvalidArgument(
-            f"The page size {asked} is negative; leave it out or write a number up to "
-            f"{_LARGEST_PAGE}.",
-            reason="PAGE_SIZE_INVALID",
-            field="page_size",
-        )
-    return min(asked or _DEFAULT_PAGE, _LARGEST_PAGE)
+__all__ = ["delete_collection", "list_collections", "list_items", "read_collection"]
 
 
 def read_collection(store: Store, name: str) -> Collection:

@@ -24,6 +24,7 @@ from tagloom.artifacts.collection import (
     Source,
 )
 from tagloom.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
+from tagloom.folders import check_folder
 from tagloom.progress import Report, silent
 from tagloom.store.interface import Store
 
@@ -105,7 +106,7 @@ def _collect_instagram(
 def _collect_folder(
     store: Store, source: FolderSource, roots: tuple[Path, ...] | None, report: Report
 ) -> Ledger:
-    root = folder.check_folder(source.path, roots)
+    root = check_folder(source.path, roots)
     store_folder = _local_folder(store)
     if store_folder is not None and root.is_relative_to(store_folder):
         raise InvalidArgument(

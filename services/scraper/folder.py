@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from services.scraper.intake import MAX_IMAGE_BYTES, Photo, Refusal, judge
 from services.scraper.signatures import HEAD_BYTES
-from tagloom.errors import InvalidArgument, NotFound, PermissionDenied
 
-__all__ = ["Entry", "allowed_roots", "check_folder", "entries", "read"]
+__all__ = ["Entry", "entries", "read"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,68 +28,6 @@ class Entry:
     path: Path = field(repr=False)
     refusal: Refusal | None = None
     """why it will not be read, when that is known without opening it"""
-
-
-def allowed_roots(text: str | None) -> tuple[Path, ...] | None:
-    """The folders of a colon-separated list (`TAGLOOM_FOLDERS`); None, for no text: any folder.
-
-    Raises InvalidArgument (FOLDER_ROOT_INVALID) if one is not an absolute path.
-    """
-    if text is None or not text.strip():
-        return None
-    roots = tuple(Path(part) for part in text.split(os.pathsep) if part)
-    for root in roots:
-        if not root.is_absolute():
-            raise InvalidArgument(
-                f"TAGLOOM_FOLDERS names {str(root)!r}; write absolute paths, separated by "
-                f"{os.pathsep!r}.",
-                reason="FOLDER_ROOT_INVALID",
-                root=root,
-            )
-    return roots
-
-
-def check_folder(path: str, roots: Sequence[Path] | None = None) -> Path:
-    """The real path of the folder, if it may be read. `roots`: it must lie in one of these.
-
-    Raises InvalidArgument (FOLDER_INVALID: empty, relative or not a path; NOT_A_FOLDER), NotFound
-    (FOLDER_NOT_FOUND), PermissionDenied (FOLDER_NOT_ALLOWED, FOLDER_UNREADABLE).
-    """
-    if not path or "\0" in path or not os.path.isabs(path):
-        raise InvalidArgument(
-            f"{path!r} is not a folder that a server can find: give its absolute path.",
-            reason="FOLDER_INVALID",
-        )
-    real = Path(os.path.realpath(path))
-    # Before anything tells whether it exists: what lies outside the roots is nobody's business.
-    if roots is not None and not any(real.is_relative_to(os.path.realpath(r)) for r in roots):
-        raise PermissionDenied(
-            f"The folder {path} is not one this server may read; move the photos into one of "
-            f"{', '.join(map(str, roots))}, or have TAGLOOM_FOLDERS changed.",
-            reason="FOLDER_NOT_ALLOWED",
-            path=path,
-        )
-    try:
-        mode = real.stat().st_mode
-    except PermissionError as error:
-        raise _unreadable(path) from error
-    except OSError as error:
-        raise NotFound(
-            f"There is no folder {path} on the server's machine; check the path.",
-            reason="FOLDER_NOT_FOUND",
-            path=path,
-        ) from error
-    if not stat.S_ISDIR(mode):
-        raise InvalidArgument(
-            f"{path} is a file; give the folder that holds the photos.",
-            reason="NOT_A_FOLDER",
-            path=path,
-        )
-    try:
-        os.scandir(real).close()
-    except OSError as error:
-        raise _unreadable(path) from error
-    return real
 
 
 def entries(root: Path, excluded: Path | None = None) -> list[Entry]:
@@ -186,11 +123,3 @@ def _link(path: Path, source: str, root: Path) -> Entry:
 def _name(path: Path, root: Path) -> str:
     relative = path.relative_to(root).as_posix()
     return os.fsencode(relative).decode("utf-8", "backslashreplace")
-
-
-def _unreadable(path: str) -> PermissionDenied:
-    return PermissionDenied(
-        f"The folder {path} may not be read by the server; change its permissions.",
-        reason="FOLDER_UNREADABLE",
-        path=path,
-    )

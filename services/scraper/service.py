@@ -9,13 +9,15 @@ import os
 from google.longrunning import operations_proto_pb2 as operations_pb2
 from google.protobuf.empty_pb2 import Empty
 
-from services.scraper import catalog, folder
+from services.scraper import catalog
 from services.scraper.collect import CollectRequest, collect
 from services.scraper.convert import collection_message, item_message, source_of
 from services.scraper.metrics import ScraperMetrics
 from tagloom.artifacts import layout
 from tagloom.artifacts.collection import FolderSource
 from tagloom.errors import AlreadyExists
+from tagloom.folders import allowed_roots, check_folder
+from tagloom.paging import page_size
 from tagloom.rpc.job import Job
 from tagloom.rpc.service import Kit
 from tagloom.rpc.settings import is_loopback
@@ -29,7 +31,7 @@ class ScraperService(scraper_pb2_grpc.ScraperServiceServicer):
 
     def __init__(self, kit: Kit) -> None:
         self._kit = kit
-        roots = folder.allowed_roots(os.environ.get("TAGLOOM_FOLDERS"))
+        roots = allowed_roots(os.environ.get("TAGLOOM_FOLDERS"))
         # Whoever reaches a loopback address can read the machine's files anyway.
         self._roots = () if roots is None and not is_loopback(kit.settings.address) else roots
         self._metrics = ScraperMetrics(kit.registry)
@@ -50,7 +52,7 @@ class ScraperService(scraper_pb2_grpc.ScraperServiceServicer):
 
         async def check() -> None:
             if isinstance(work.source, FolderSource):
-                await asyncio.to_thread(folder.check_folder, work.source.path, work.folder_roots)
+                await asyncio.to_thread(check_folder, work.source.path, work.folder_roots)
             key = layout.collection_manifest(work.collection_id)
             if await asyncio.to_thread(self._kit.store.exists, key):
                 raise AlreadyExists(
@@ -85,7 +87,7 @@ class ScraperService(scraper_pb2_grpc.ScraperServiceServicer):
         found, token = await asyncio.to_thread(
             catalog.list_collections,
             self._kit.store,
-            catalog.page_size(request.page_size),
+            page_size(request.page_size),
             request.page_token,
         )
         return scraper_pb2.ListCollectionsResponse(
@@ -100,7 +102,7 @@ class ScraperService(scraper_pb2_grpc.ScraperServiceServicer):
             catalog.list_items,
             self._kit.store,
             request.parent,
-            catalog.page_size(request.page_size),
+            page_size(request.page_size),
             request.page_token,
         )
         return scraper_pb2.ListItemsResponse(items=map(item_message, found), next_page_token=token)

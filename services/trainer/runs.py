@@ -24,7 +24,6 @@ __all__ = [
     "list_runs",
     "list_snapshots",
     "list_ticks",
-    "page_size",
     "starting",
     "stop_run",
 ]
@@ -38,17 +37,6 @@ class RunView:
 
     run: Run
     progress: Progress | None
-
-
-def page_size(asked: int, default: int, largest: int) -> int:
-    """The size of a page when `asked` was asked for; 0 means `default`."""
-    if asked < 0:
-        raise InvalidArgument(
-            f"The page size {asked} is negative; leave it out or write a number up to {largest}.",
-            reason="PAGE_SIZE_INVALID",
-            field="page_size",
-        )
-    return min(asked or default, largest)
 
 
 def get_run(store: Store, name: str) -> RunView:

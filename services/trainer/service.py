@@ -21,6 +21,7 @@ from services.trainer.launch.process import ProcessLauncher
 from services.trainer.metrics import TrainingMetrics
 from services.trainer.options import plan_run
 from tagloom.artifacts.run import Progress, Run
+from tagloom.paging import page_size
 from tagloom.rpc.job import Job, Stop
 from tagloom.rpc.service import Kit
 from tagloom.store.interface import Store
@@ -74,7 +75,7 @@ class TrainerService(trainer_pb2_grpc.TrainerServiceServicer):
 
     async def ListRuns(self, request: pb.ListRunsRequest, context: object) -> pb.ListRunsResponse:
         """A page of runs."""
-        size = runs.page_size(request.page_size, 100, 1000)
+        size = page_size(request.page_size)
         found, token = await asyncio.to_thread(
             runs.list_runs, self._kit.store, size, request.page_token
         )
@@ -105,7 +106,7 @@ class TrainerService(trainer_pb2_grpc.TrainerServiceServicer):
         self, request: pb.ListSnapshotsRequest, context: object
     ) -> pb.ListSnapshotsResponse:
         """A page of snapshots."""
-        size = runs.page_size(request.page_size, 100, 1000)
+        size = page_size(request.page_size)
         found, token = await asyncio.to_thread(
             runs.list_snapshots, self._kit.store, request.parent, size, request.page_token
         )
@@ -117,7 +118,7 @@ class TrainerService(trainer_pb2_grpc.TrainerServiceServicer):
         self, request: pb.ListTicksRequest, context: object
     ) -> pb.ListTicksResponse:
         """A page of the history."""
-        size = runs.page_size(request.page_size, 1000, 10_000)
+        size = page_size(request.page_size, 1000, 10_000)
         found, token = await asyncio.to_thread(
             runs.list_ticks, self._kit.store, request.parent, size, request.page_token
         )
