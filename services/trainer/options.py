@@ -7,7 +7,6 @@ import math
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from services.trainer.dataset import image_size
 from tagloom.artifacts import layout
 from tagloom.artifacts.base import now
 from tagloom.artifacts.dataset import Dataset
@@ -73,7 +72,7 @@ def plan_run(
     (dataset_id,) = layout.parse_name(dataset_name, "datasets/{}")
     dataset = Dataset.load(store, layout.dataset_manifest(dataset_id), dataset_name)
     entry = open_network(store, start) if start else None
-    resolution = image_size(dataset)
+    resolution = dataset.image_size
     options = _fill(requested, resolution, entry)
     _check(options)
     if options.batch > dataset.train:
