@@ -8,7 +8,6 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 # Wheels are linked from uv's cache where that is on the same disk, and copied where it is not.
 export UV_LINK_MODE ?= copy
-export UV_NO_PROGRESS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-long lint protos install install-dev minio lock clean
