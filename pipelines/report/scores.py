@@ -96,13 +96,15 @@ def score_charts(runs: Sequence[RunMaterials]) -> list[Chart]:
             label = run.label if len(runs) > 1 else TITLES.get(family(name), family(name))
             lines.append(Series(label, index % COLOURS + 1, points, markers=True))
         title = TITLES.get(family(name), family(name).capitalize())
-        better = "higher" if family(name) in ("precision", "recall") else "lower"
+        share = family(name) in ("precision", "recall")
+        better = "higher" if share else "lower"
         charts.append(
             Chart(
                 title=f"{title} ({name}): {better} is better",
                 x_label="kimg, thousands of images seen",
                 series=lines,
                 zero_based=True,
+                y_range=(0.0, 1.0) if share else None,
             )
         )
     return charts
