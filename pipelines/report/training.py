@@ -134,8 +134,8 @@ def _facts(run: trainer_pb2.Run, peak: int) -> list[tuple[str, str]]:
     return [
         ("Images seen", f"{run.images_seen:,} = {run.steps:,} steps {TIMES} {options.batch}"),
         ("Training time", f"{duration(run.seconds)} in {count(run.attempts, 'attempt')}"),
-        ("Change of G's parameters", f"{100 * run.g_parameter_change:.2f} % (relative L2)"),
-        ("Change of D's parameters", f"{100 * run.d_parameter_change:.2f} % (relative L2)"),
+        ("Change of G's parameters", f"{100 * run.g_parameter_change:.2f} % (mean of tensors)"),
+        ("Change of D's parameters", f"{100 * run.d_parameter_change:.2f} % (mean of tensors)"),
         ("Learning rates G, D", f"{options.g_learning_rate:g}, {options.d_learning_rate:g}"),
         ("R1 weight", number(options.r1_gamma)),
         ("Channels", f"{options.channel_base:,} / resolution, at most {options.channel_max}"),

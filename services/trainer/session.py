@@ -111,7 +111,7 @@ class Session:
         }
 
     def parameter_change(self, name: str) -> float:
-        """|now - start| / |start| over all parameters of G or D."""
+        """How far G or D went from the start; see `change_since`."""
         return change_since(self.origin[name], self.networks[name])
 
     def advance(self) -> None:
@@ -131,14 +131,19 @@ class Session:
 
 
 def change_since(origin: list[Tensor], network: nn.Module) -> float:
-    """|now - origin| / |origin| over all parameters."""
-    moved = torch.zeros([], dtype=torch.float64)
-    length = torch.zeros([], dtype=torch.float64)
+    """Root mean square, over the parameter tensors, of |now - origin| / |origin|.
+
+    A tensor counts as one, whatever its size and scale: over all numbers at once, the mapping
+    network, whose weights are stored 100 times larger than they act, would drown the rest. Tensors
+    that started at 0 (biases) have no relative change and do not count.
+    """
+    squares = []
     for before, parameter in zip(origin, network.parameters(), strict=True):
-        now = parameter.detach().to("cpu")
-        moved += (now - before).square().sum(dtype=torch.float64)
-        length += before.square().sum(dtype=torch.float64)
-    return float((moved / length.clamp(min=1e-30)).sqrt())
+        length = before.square().sum(dtype=torch.float64)
+        if length > 0:
+            moved = (parameter.detach().to("cpu") - before).square().sum(dtype=torch.float64)
+            squares.append(moved / length)
+    return float(torch.stack(squares).mean().sqrt()) if squares else 0.0
 
 
 def _loss_settings(run: Run) -> LossSettings:

@@ -83,7 +83,7 @@ class Progress(Manifest):
     seconds: float
     """of training, over all attempts"""
     g_parameter_change: float = 0.0
-    """|now - start| / |start| over all parameters"""
+    """root mean square, over parameter tensors, of |now - start| / |start|"""
     d_parameter_change: float = 0.0
     phase: str = ""
     message: str = ""

@@ -62,7 +62,7 @@ def test_the_page_tells_the_whole_story(materials: Callable[..., Materials]) -> 
         "again.png duplicate",
         "Not an image.",
         "2,000 = 125 steps \N{MULTIPLICATION SIGN} 16",
-        "12.34 % (relative L2)",
+        "12.34 % (mean of tensors)",
         "1 min 1 s",
         "kernel_efficientnet_lite0",
         "they are not FID or KID",
