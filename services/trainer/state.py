@@ -22,6 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from services.trainer.adam import Moments
 from services.trainer.session import Session
 from tagloom.artifacts import layout
 from tagloom.artifacts.base import Manifest, now
@@ -175,9 +176,18 @@ def _tensors(session: Session) -> dict[str, Tensor]:
     for name in ("G", "D"):
         optimizer = step.optimizers[name]
         for key, parameter in session.networks[name].named_parameters():
-            for moment, value in optimizer.state.get(parameter, {}).items():
-                tensors[f"adam.{name}.{moment}.{key}"] = value
+            if parameter in optimizer.moments:
+                for moment, value in _fields(optimizer.moments[parameter]).items():
+                    tensors[f"adam.{name}.{moment}.{key}"] = value
     return tensors
+
+
+def _fields(moments: Moments) -> dict[str, Tensor]:
+    return {
+        "step": moments.step,
+        "exp_avg": moments.exp_avg,
+        "exp_avg_sq": moments.exp_avg_sq,
+    }
 
 
 def _apply(session: Session, manifest: StateManifest, tensors: dict[str, Tensor]) -> None:
@@ -193,17 +203,13 @@ def _apply(session: Session, manifest: StateManifest, tensors: dict[str, Tensor]
         )
     for name in ("G", "D"):
         optimizer = step.optimizers[name]
-        optimizer.state.clear()
+        optimizer.moments.clear()
         for key, parameter in session.networks[name].named_parameters():
-            moments = {
-                moment: tensors[f"adam.{name}.{moment}.{key}"]
-                for moment in ("step", "exp_avg", "exp_avg_sq")
-                if f"adam.{name}.{moment}.{key}" in tensors
-            }
-            if moments:
-                optimizer.state[parameter] = {
-                    moment: value.to(step.device) for moment, value in moments.items()
-                }
+            if f"adam.{name}.step.{key}" in tensors:
+                moments = Moments.zero(parameter)
+                for moment, value in _fields(moments).items():
+                    value.copy_(tensors[f"adam.{name}.{moment}.{key}"])
+                optimizer.moments[parameter] = moments
     step.losses.path_length_mean.copy_(tensors["path_length_mean"])
     step.signs.copy_(tensors["signs"])
     step.statistics.load(manifest.statistics, tensors["statistics"])

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from services.trainer.adam import Adam
 from services.trainer.augment.control import AugmentControl
 from services.trainer.draws import PhaseName, StepDraws
 from services.trainer.losses import Losses
@@ -50,7 +51,7 @@ class Phase:
 
     name: PhaseName
     network: nn.Module
-    optimizer: torch.optim.Adam
+    optimizer: Adam
     interval: int
 
 
@@ -147,7 +148,7 @@ class TrainingStep:
     def _run_phase(
         self, phase: Phase, real: Tensor, real_c: Tensor | None, draws: StepDraws
     ) -> None:
-        phase.optimizer.zero_grad(set_to_none=True)
+        phase.optimizer.zero_grad()
         phase.network.requires_grad_(True)
         measured = self.losses.accumulate(
             phase.name,
@@ -219,7 +220,7 @@ def _pairs(
     return list(targets), list(sources)
 
 
-def _adam(network: nn.Module, learning_rate: float, interval: int | None) -> torch.optim.Adam:
+def _adam(network: nn.Module, learning_rate: float, interval: int | None) -> Adam:
     """Adam, corrected for a regularisation that costs one more update every `interval` steps.
 
     StyleGAN2 (arXiv 1912.04958), appendix B: with c = k / (k + 1) the learning rate is c times,
@@ -227,10 +228,9 @@ def _adam(network: nn.Module, learning_rate: float, interval: int | None) -> tor
     """
     ratio = 1.0 if interval is None else interval / (interval + 1)
     first, second = (beta**ratio for beta in ADAM_BETAS)
-    return torch.optim.Adam(
+    return Adam(
         network.parameters(),
-        lr=learning_rate * ratio,
+        learning_rate=learning_rate * ratio,
         betas=(first, second),
         eps=ADAM_EPS,
-        fused=True,
     )

@@ -37,6 +37,11 @@ LAST = "000000.400"
 PATIENCE_S = 300.0
 
 
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "worker.log"
+
+
 def enter(store: Store, run_id: str) -> None:
     run = plan_run(store, run_id, "datasets/d", "", OPTIONS)
     run.create(store, layout.run_document(run_id), f"runs/{run_id}")
@@ -50,7 +55,7 @@ def store(tmp_path: Path) -> Store:
     return store
 
 
-def start(store: Store, lease: Lease) -> subprocess.Popen[str]:
+def start(store: Store, lease: Lease, log: Path) -> subprocess.Popen[bytes]:
     """A worker, as torchrun starts it, with a durable state every few steps."""
     environment = {
         **os.environ,
@@ -59,25 +64,25 @@ def start(store: Store, lease: Lease) -> subprocess.Popen[str]:
         "TAGLOOM_STATE_IMAGES": "12",
         "TAGLOOM_STATE_TIME_SHARE": "1",
     }
-    return subprocess.Popen(
-        [
-            *(sys.executable, "-m", "services.trainer.worker", "--store", store.url),
-            *("--run", "r", "--lease", lease.key, "--fence", str(lease.fence)),
-        ],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    with log.open("wb") as output:
+        return subprocess.Popen(
+            [
+                *(sys.executable, "-m", "services.trainer.worker", "--store", store.url),
+                *("--run", "r", "--lease", lease.key, "--fence", str(lease.fence)),
+            ],
+            env=environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
 
 
-def wait_for(process: subprocess.Popen[str], condition: Callable[[], bool]) -> None:
+def wait_for(process: subprocess.Popen[bytes], log: Path, condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while not condition():
         if process.poll() is not None or time.monotonic() > deadline:
-            assert process.stdout is not None
             process.kill()
-            pytest.fail(f"the worker ended: {process.stdout.read()}")
+            process.wait()
+            pytest.fail(f"the worker ended with {process.returncode}: {log.read_text()}")
         time.sleep(0.02)
 
 
@@ -113,7 +118,9 @@ def final_weights(store: Store, run_id: str) -> dict[str, dict[str, Tensor]]:
 
 
 @pytest.mark.parametrize("kills", [2, pytest.param(50, marks=pytest.mark.long)])
-def test_killed_and_started_again_it_ends_at_the_same_bits(store: Store, kills: int) -> None:
+def test_killed_and_started_again_it_ends_at_the_same_bits(
+    store: Store, log: Path, kills: int
+) -> None:
     enter(store, "whole")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -126,9 +133,11 @@ def test_killed_and_started_again_it_ends_at_the_same_bits(store: Store, kills: 
     chance = random.Random(20)
     reached = -1
     for _ in range(kills):
-        process = start(store, lease)
+        process = start(store, lease, log)
         before = reached
-        wait_for(process, lambda before=before: newest_state(store) > before or finished(store))
+        wait_for(
+            process, log, lambda before=before: newest_state(store) > before or finished(store)
+        )
         if finished(store):
             process.wait(PATIENCE_S)
             break
@@ -139,9 +148,8 @@ def test_killed_and_started_again_it_ends_at_the_same_bits(store: Store, kills: 
         reached = newest_state(store)
         check_nothing_is_torn(store)
 
-    process = start(store, lease)
-    output, _ = process.communicate(timeout=PATIENCE_S)
-    assert process.returncode == 0, output
+    process = start(store, lease, log)
+    assert process.wait(PATIENCE_S) == 0, log.read_text()
     run, progress = records.read_run(store, "r"), records.read_progress(store, "r")
     assert run.state == "succeeded"
     assert run.attempts > 1
@@ -159,10 +167,12 @@ def finished(store: Store) -> bool:
     return records.read_run(store, "r").state == "succeeded"
 
 
-def test_sigterm_saves_within_a_step_and_a_lost_lease_stops_all_writing(store: Store) -> None:
+def test_sigterm_saves_within_a_step_and_a_lost_lease_stops_all_writing(
+    store: Store, log: Path
+) -> None:
     lease = acquire(store, LEASE, "test", 10_000)
-    process = start(store, lease)
-    wait_for(process, lambda: newest_state(store) > 0)
+    process = start(store, lease, log)
+    wait_for(process, log, lambda: newest_state(store) > 0)
     process.send_signal(signal.SIGTERM)
     assert process.wait(PATIENCE_S) == EXIT_INTERRUPTED
     assert records.read_run(store, "r").state == "queued"
@@ -172,15 +182,14 @@ def test_sigterm_saves_within_a_step_and_a_lost_lease_stops_all_writing(store: S
     lease.release()
 
     first = acquire(store, LEASE, "first", 10_000)
-    process = start(store, first)
+    process = start(store, first, log)
     reached = newest_state(store)
-    wait_for(process, lambda: newest_state(store) > reached)
+    wait_for(process, log, lambda: newest_state(store) > reached)
     first.release()
     second = acquire(store, LEASE, "second", 10_000)  # what another server would do
     assert second.fence > first.fence
-    output, _ = process.communicate(timeout=PATIENCE_S)
-    assert process.returncode == EXIT_LEASE_LOST, output
-    event = json.loads(output.strip().splitlines()[-1])
+    assert process.wait(PATIENCE_S) == EXIT_LEASE_LOST, log.read_text()
+    event = json.loads(log.read_text().strip().splitlines()[-1])
     assert event["reason"] == "LEASE_LOST"
     documents = {info.key: info.etag for info in store.iterate("runs/r/")}
     time.sleep(0.3)
