@@ -32,8 +32,8 @@ from tests.plugins.training_pieces import TINY, write_dataset
 
 ROOT = Path(__file__).resolve().parents[2]
 LEASE = "runs/r/lease.json"
-OPTIONS = RequestedOptions(**{**TINY, "kimg": 0.4, "ada_target": -1.0, "snapshot_kimg": 0.1})
-LAST = "000000.400"
+OPTIONS = RequestedOptions(**{**TINY, "kimg": 0.2, "ada_target": -1.0, "snapshot_kimg": 0.1})
+LAST = "000000.200"
 PATIENCE_S = 300.0
 
 
@@ -154,7 +154,7 @@ def test_killed_and_started_again_it_ends_at_the_same_bits(
     assert run.state == "succeeded"
     assert run.attempts > 1
     assert progress is not None
-    assert progress.images_seen == progress.steps * run.options.batch == 400
+    assert progress.images_seen == progress.steps * run.options.batch == 200
     check_nothing_is_torn(store)
     whole, pieces = final_weights(store, "whole"), final_weights(store, "r")
     for role, tensors in whole.items():

@@ -105,7 +105,7 @@ def test_a_run_is_trained_and_then_trained_longer(clients: Clients) -> None:
     )
     run = clients.wait(operation, pb.Run, timeout_s=PATIENCE_S)
     assert (run.state, run.images_seen, run.steps) == (pb.Run.STATE_SUCCEEDED, 64, 16)
-    with pytest.raises(FailedPrecondition, match="trained to its 0.064 kimg"):
+    with pytest.raises(FailedPrecondition, match=r"trained to its 0\.064 kimg"):
         clients.trainer.ResumeRun(pb.ResumeRunRequest(name="runs/short"))
 
     operation = clients.trainer.ResumeRun(pb.ResumeRunRequest(name="runs/short", kimg=0.08))
