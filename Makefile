@@ -15,12 +15,12 @@ export UV_LINK_MODE ?= copy
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: ## from the photos in two Python packages to a trained, scored generator (≤ 10 minutes)
-	@echo "Tagloom demo: about 8 minutes on 2 cores without a GPU, 2 of them for installing 6 GB of Python packages."
+demo: ## from the photos in two Python packages to a trained, scored generator
+	@echo "Tagloom demo: 10 to 15 minutes on 2 cores without a GPU, 2 of them for installing 6 GB of Python packages."
 	@$(MAKE) --no-print-directory install
 	@$(BIN)/python tools/demo.py $(if $(FRESH),--fresh)
 
-test: install-dev ## every test: unit, conformance, golden, faults, integration (≤ 15 minutes)
+test: install-dev ## every test: unit, conformance, golden, faults, integration
 	$(BIN)/python tools/minio_build.py --if-possible
 	$(BIN)/python -m ruff check . && $(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
