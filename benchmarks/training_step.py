@@ -6,8 +6,8 @@
 Runs whole steps (every phase, EMA, augmentation at a fixed p) on random images and prints one JSON
 document: images per second, seconds per kimg, and the share of each part, R1 weighted by how
 seldom it comes. CPU time is given beside wall time: on a busy machine only the first means much.
-Starts itself again with the allocator settings of a real training process; --default-allocator
-does not.
+Starts itself again with the environment of a real training process (allocator, sleeping threads);
+--default-environment does not.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ import numpy as np
 import torch
 
 from services.trainer.dataset import TrainingImages
-from services.trainer.launch.process import ALLOCATOR
+from services.trainer.launch.process import COMPUTE_ENVIRONMENT
 from services.trainer.options import RequestedOptions, plan_run
 from services.trainer.session import R1_INTERVAL, Session
 from tagloom.artifacts import layout
@@ -173,18 +173,17 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--steps", type=int, default=16)
     parser.add_argument("--p", type=float, default=0.3, help="augmentation probability")
-    parser.add_argument("--default-allocator", action="store_true")
+    parser.add_argument("--default-environment", action="store_true")
     given = parser.parse_args()
-    tuned = all(os.environ.get(name) == value for name, value in ALLOCATOR.items())
-    if not given.default_allocator and not tuned:
+    if not given.default_environment and not COMPUTE_ENVIRONMENT.keys() <= os.environ.keys():
         module = [sys.executable, "-m", "benchmarks.training_step", *sys.argv[1:]]
-        os.execve(sys.executable, module, {**os.environ, **ALLOCATOR})
+        os.execve(sys.executable, module, {**COMPUTE_ENVIRONMENT, **os.environ})
     load = os.getloadavg()[0]
     result = {
         "date": datetime.now(UTC).date().isoformat(),
         "machine": f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}",
         "torch": torch.__version__,
-        "allocator": "default" if given.default_allocator else "tuned",
+        "environment": {name: os.environ.get(name) for name in COMPUTE_ENVIRONMENT},
         "load_before": load,
         **vars(given),
         **measure(given),
