@@ -17,9 +17,16 @@ from services.trainer.launch import Assignment
 from services.trainer.launch.process import LocalProcess
 from services.trainer.loop import StateSchedule
 from services.trainer.runs import list_runs, starting
+from services.trainer.worker import _check_world, _threads
 from services.trainer.worker_events import ErrorEvent, StartEvent, parse_event
 from tagloom.artifacts.run import Run
-from tagloom.errors import Cancelled, InvalidArgument, ResourceExhausted, Unavailable
+from tagloom.errors import (
+    Cancelled,
+    FailedPrecondition,
+    InvalidArgument,
+    ResourceExhausted,
+    Unavailable,
+)
 from tagloom.store import Store
 from tagloom.store.lease import acquire
 
@@ -57,6 +64,7 @@ store = open_store(sys.argv[1])
 records.update_run(store, records.read_run(store, sys.argv[2]), state="succeeded")
 """
 FULL = """
+from services.trainer.worker import _check_world, _threads
 from services.trainer.worker_events import ErrorEvent
 print(ErrorEvent("ResourceExhausted", "The disk is full.", "STORE_FULL", {"free": "0"}).to_line())
 raise SystemExit(1)
@@ -198,22 +206,12 @@ def test_wrong_settings_of_the_worker(variable: str, value: str) -> None:
         StateSchedule.from_environment({variable: value})
 
 
-def test_the_worker_refuses_several_processes_and_wrong_threads(store: Store) -> None:
-    for environment, reason in (
-        ({"WORLD_SIZE": "2"}, "MULTIPLE_PROCESSES_UNSUPPORTED"),
-        ({"TAGLOOM_TORCH_THREADS": "many"}, "SETTING_INVALID"),
-    ):
-        done = subprocess.run(
-            [
-                *(sys.executable, "-m", "services.trainer.worker", "--store", store.url),
-                *("--run", "r", "--lease", "l", "--fence", "1"),
-            ],
-            env={"PYTHONPATH": str(ROOT), **environment},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 1, done.stderr
-        event = parse_event(done.stdout.strip().splitlines()[-1])
-        assert isinstance(event, ErrorEvent)
-        assert event.reason == reason
+def test_the_worker_refuses_several_processes_and_wrong_threads() -> None:
+    _check_world({"WORLD_SIZE": "1"})
+    with pytest.raises(FailedPrecondition, match="torchrun started 2: set PET_NNODES=1"):
+        _check_world({"WORLD_SIZE": "2"})
+    assert _threads({"TAGLOOM_TORCH_THREADS": "3"}) == 3
+    assert _threads({}) >= 1
+    for text in ("many", "0", "-1"):
+        with pytest.raises(InvalidArgument, match=f"TAGLOOM_TORCH_THREADS is '{text}'"):
+            _threads({"TAGLOOM_TORCH_THREADS": text})
