@@ -144,14 +144,19 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
         parts[name] = statistics.median(watch.cpu[name]) / total["cpu"]
     parts |= {name: value / total["cpu"] for name, value in added["cpu"].items()}
     inner = {
-        name: statistics.median(values) * 1000 for name, values in watch.cpu.items() if " " in name
+        kind: {
+            name: round(statistics.median(times) * 1000, 1)
+            for name, times in values.items()
+            if name != "EMA"
+        }
+        for kind, values in _kinds(watch)
     }
     return {
         "images_per_second": given.batch / total["wall"],
         "seconds_per_kimg": total["wall"] / given.batch * 1000,
         "images_per_cpu_second": given.batch / total["cpu"],
         "share_of_cpu_time": {name: round(share, 3) for name, share in parts.items()},
-        "cpu_ms_per_call": {name: round(value, 1) for name, value in inner.items()},
+        "ms_per_call": inner,
         "parameters": {name: parameter_count(net) for name, net in session.networks.items()},
         "r1_interval": R1_INTERVAL,
     }
