@@ -30,13 +30,13 @@ import numpy as np
 import torch
 
 from services.trainer.dataset import TrainingImages
-from services.trainer.launch.process import COMPUTE_ENVIRONMENT
 from services.trainer.options import RequestedOptions, plan_run
 from services.trainer.session import R1_INTERVAL, Session
 from tagloom.artifacts import layout
 from tagloom.artifacts.base import now
 from tagloom.artifacts.dataset import Crop, Dataset
 from tagloom.artifacts.run import Run
+from tagloom.compute import COMPUTE_ENVIRONMENT
 from tagloom.networks.build import parameter_count
 from tagloom.store import Store, open_store
 

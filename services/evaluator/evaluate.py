@@ -18,7 +18,7 @@ import numpy as np
 
 from services.evaluator.frechet import FeatureStatistics
 from services.evaluator.gate import best_by, judge, score_named
-from services.evaluator.generate import SEED_SCHEME, generated_images, load_generator
+from services.evaluator.generate import SEED_SCHEME, generated_images
 from services.evaluator.images import ImageSet, ZipImages
 from services.evaluator.measure import MEASURE_VERSION, complete_metrics, describe, measure
 from services.evaluator.requests import (
@@ -128,7 +128,8 @@ def _score(
         pass
 
     begin = time.perf_counter()
-    generator, spec = load_generator(store, entry, extractor.device)
+    spec = entry.generator_spec
+    generator = entry.load_generator(store).to(extractor.device)
     features_ND = np.empty((samples, extractor.dim), dtype=np.float32)
     done = 0
     for images_NCHW in generated_images(generator, spec, samples, extractor.device):

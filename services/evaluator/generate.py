@@ -15,34 +15,14 @@ import numpy as np
 import torch
 
 from tagloom.errors import FailedPrecondition
-from tagloom.networks.build import build_from_spec
-from tagloom.networks.catalog import CatalogEntry
-from tagloom.networks.spec import GeneratorSpec, generator_spec_from_json
-from tagloom.networks.weights import load_into
-from tagloom.store.interface import Store
+from tagloom.networks.spec import GeneratorSpec
 
-__all__ = ["SEED_SCHEME", "generated_images", "load_generator"]
+__all__ = ["SEED_SCHEME", "generated_images"]
 
 SEED_SCHEME: Final = "randomstate-const-v1"
 """names how images follow from seeds; part of the key of stored scores"""
 
 _BATCH: Final = 16
-
-
-def load_generator(
-    store: Store, entry: CatalogEntry, device: torch.device
-) -> tuple[torch.nn.Module, GeneratorSpec]:
-    """The generator of `entry` with its G_ema weights, in evaluation mode, and its spec.
-
-    Raises InvalidArgument (NETWORK_SPEC_INVALID) when the manifest does not describe a network of
-    this version, and what `CatalogEntry.load` raises for missing or damaged weights.
-    """
-    network = entry.network
-    described = {"architecture": network.architecture, "resolution": network.resolution}
-    spec = generator_spec_from_json(described | network.generator)
-    generator = build_from_spec(spec)
-    load_into(generator, entry.load(store, ["G_ema"])["G_ema"], what=f"the weights of {entry.name}")
-    return generator.eval().requires_grad_(False).to(device), spec
 
 
 def generated_images(
@@ -71,12 +51,5 @@ def generated_images(
                 )
             rounded_NCHW = (image_NCHW * 127.5 + 128).clamp(0, 255).to(torch.uint8)
         if spec.img_channels == 1:
-            if not torch.isfinite(image_NCHW).all():
-                raise FailedPrecondition(
-                    f"The generator's image of seed {start} or one soon after is not a number, so "
-                    "its training diverged: train again with a lower learning rate or a larger R1 "
-                    "weight.",
-                    reason="GENERATOR_DIVERGED",
-                )
             rounded_NCHW = rounded_NCHW.expand(-1, 3, -1, -1)
         yield rounded_NCHW[: count - start]

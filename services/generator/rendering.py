@@ -18,10 +18,8 @@ from torch import Tensor, nn
 from services.generator.encoding import encode
 from services.generator.points import Order
 from tagloom.errors import FailedPrecondition, InvalidArgument, TagloomError
-from tagloom.networks.build import build_from_spec
 from tagloom.networks.catalog import CatalogEntry
-from tagloom.networks.spec import GeneratorSpec, generator_spec_from_json
-from tagloom.networks.weights import load_into
+from tagloom.networks.spec import GeneratorSpec
 from tagloom.store.interface import Store
 
 __all__ = ["Renderer", "RendererCache", "batch_size", "device_type", "load"]
@@ -144,11 +142,5 @@ def load(store: Store, entry: CatalogEntry, device: str) -> Renderer:
 
     Raises InvalidArgument (NETWORK_SPEC_INVALID), and what `CatalogEntry.load` raises.
     """
-    described = {
-        "architecture": entry.network.architecture,
-        "resolution": entry.network.resolution,
-    }
-    spec = generator_spec_from_json(described | entry.network.generator)
-    generator = build_from_spec(spec)
-    load_into(generator, entry.load(store, ["G_ema"])["G_ema"], what=f"the weights of {entry.name}")
-    return Renderer(generator, spec, torch.device(device))
+    generator = entry.load_generator(store)
+    return Renderer(generator, entry.generator_spec, torch.device(device))

@@ -18,11 +18,12 @@ from services.generator.convert import (
 from services.generator.metrics import GeneratorMetrics
 from services.generator.points import Order, closed_path, seed_points
 from tagloom.artifacts import layout
+from tagloom.compute import COMPUTE_ENVIRONMENT
 from tagloom.errors import InvalidArgument, TagloomError
 from tagloom.networks.catalog import CatalogEntry, list_networks, open_network
 from tagloom.paging import page_size
 from tagloom.rpc.service import Kit
-from tagloom.rpc.workers import COMPUTE_ENVIRONMENT, WorkerDied, Workers
+from tagloom.rpc.workers import WorkerDied, Workers
 from tagloom.v1 import generator_pb2, generator_pb2_grpc
 
 __all__ = ["GeneratorService", "register"]

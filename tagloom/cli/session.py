@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 import click
 from click.core import ParameterSource
 
+from tagloom.compute import COMPUTE_ENVIRONMENT
 from tagloom.errors import TagloomError
 
 if TYPE_CHECKING:
@@ -27,10 +28,6 @@ __all__ = ["DEFAULT_STORE", "Session", "command_options", "common_options", "pre
 
 DEFAULT_STORE = "./tagloom-data"
 P = ParamSpec("P")
-
-_ALLOCATOR = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 36)}
-"""glibc gives large blocks back to the system after every tensor; that doubles the time of a
-network on a CPU. It reads these at a process's start: for the workers, which inherit them."""
 
 
 class Session:
@@ -161,7 +158,7 @@ def command_options(
 
 def prepare_workers() -> None:
     """Sets what processes that compute need before they start: they inherit it from this one."""
-    for name, value in _ALLOCATOR.items():
+    for name, value in COMPUTE_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
 
 

@@ -20,10 +20,12 @@ from tagloom.artifacts.base import now
 from tagloom.artifacts.network import Network
 from tagloom.artifacts.run import Snapshot
 from tagloom.errors import AlreadyExists, DataLoss, FailedPrecondition, NotFound
+from tagloom.networks.build import build_from_spec
+from tagloom.networks.spec import GeneratorSpec, generator_spec_from_json
 from tagloom.store.interface import Store
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 __all__ = ["CatalogEntry", "builtin_networks", "list_networks", "open_network"]
 
@@ -68,6 +70,26 @@ class CatalogEntry:
                     resource=self.name,
                 )
             return load_weights(path, list(roles))
+
+    @property
+    def generator_spec(self) -> GeneratorSpec:
+        """What its generator is. Raises InvalidArgument (NETWORK_SPEC_INVALID) when the manifest
+        does not describe a network of this version."""
+        network = self.network
+        described = {"architecture": network.architecture, "resolution": network.resolution}
+        return generator_spec_from_json(described | network.generator)
+
+    def load_generator(self, store: Store) -> nn.Module:
+        """Its generator with the moving-average weights (G_ema), on the CPU, for inference.
+
+        Raises what `generator_spec` and `load` raise.
+        """
+        from tagloom.networks.weights import load_into
+
+        generator = build_from_spec(self.generator_spec)
+        weights = self.load(store, ["G_ema"])["G_ema"]
+        load_into(generator, weights, what=f"the weights of {self.name}")
+        return generator.eval().requires_grad_(False)
 
 
 def builtin_networks() -> list[str]:

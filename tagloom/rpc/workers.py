@@ -23,20 +23,14 @@ from multiprocessing.connection import Connection, Pipe
 from multiprocessing.reduction import ForkingPickler
 from typing import Any, TypeVar
 
+from tagloom.compute import COMPUTE_ENVIRONMENT
 from tagloom.errors import Cancelled, TagloomError, Unavailable
 from tagloom.progress import Report
 from tagloom.rpc.worker_process import CANCEL, Call, Crash, Done, Failed, Outcome, Progress
 
-__all__ = ["COMPUTE_ENVIRONMENT", "WorkerCrashed", "WorkerDied", "Workers"]
+__all__ = ["WorkerCrashed", "WorkerDied", "Workers"]
 
 _log = logging.getLogger(__name__)
-
-COMPUTE_ENVIRONMENT: Mapping[str, str] = {
-    "MALLOC_MMAP_MAX_": "0",
-    "MALLOC_TRIM_THRESHOLD_": "1099511627776",
-}
-"""glibc gives large blocks back to the system after every tensor, which alone doubled the time of
-a StyleGAN3 forward pass on a CPU; these keep them. They only count before exec, hence here."""
 
 _BOOT = (
     "import sys, json; sys.path[:] = json.loads(sys.argv[1]); "

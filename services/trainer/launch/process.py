@@ -14,20 +14,11 @@ from pathlib import Path
 
 from services.trainer.launch.interface import Assignment
 from services.trainer.worker_events import ErrorEvent, parse_event
+from tagloom.compute import COMPUTE_ENVIRONMENT
 from tagloom.errors import TagloomError, Unavailable
 
 __all__ = ["LocalProcess", "ProcessLauncher"]
 
-COMPUTE_ENVIRONMENT = {
-    # glibc gives large blocks back to the system after every tensor; keeping them made a step of
-    # StyleGAN3 about twice as fast.
-    "MALLOC_MMAP_MAX_": "0",
-    "MALLOC_TRIM_THRESHOLD_": "1099511627776",
-    # Threads that wait for work sleep instead of spinning: beside other processes, that trained
-    # 12 images a second where spinning threads trained 1.5 (benchmarks/RESULTS.md).
-    "OMP_WAIT_POLICY": "PASSIVE",
-}
-"""Settings that only count before exec, hence here; those that the user has set win."""
 _LOG_LINES = 30
 _ROOT = Path(__file__).resolve().parents[3]
 

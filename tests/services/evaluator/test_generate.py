@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 
-from services.evaluator.generate import generated_images, load_generator
-from tagloom.errors import DataLoss, FailedPrecondition
+from services.evaluator.generate import generated_images
+from tagloom.errors import FailedPrecondition
 from tagloom.networks.build import build_generator
-from tagloom.networks.catalog import open_network
-from tagloom.store import Store
 
 CPU = torch.device("cpu")
 
@@ -56,21 +52,6 @@ def test_gray_generators_give_rgb() -> None:
     (images,) = generated_images(generator, generator.spec, 2, CPU)
     assert images.shape == (2, 3, 8, 8)
     assert torch.equal(images[:, 0], images[:, 2])
-
-
-def test_a_snapshot_is_loaded_with_its_own_weights(make, store: Store, tmp_path: Path) -> None:
-    dataset = make.dataset(store, "d", train=4, held_out=4)
-    generator = make.generator(3)
-    make.run(store, "r", dataset, {0: generator}, tmp_path)
-    entry = open_network(store, "runs/r/snapshots/000000.000")
-    loaded, spec = load_generator(store, entry, CPU)
-    assert spec == generator.spec
-    for name, tensor in generator.state_dict().items():
-        assert torch.equal(loaded.state_dict()[name], tensor)
-    store.put(entry.weights_key, store.get(entry.weights_key)[:-1] + b"\1")
-    with pytest.raises(DataLoss) as caught:
-        load_generator(store, entry, CPU)
-    assert caught.value.reason == "WEIGHTS_DAMAGED"
 
 
 def test_a_diverged_generator_is_told(make) -> None:

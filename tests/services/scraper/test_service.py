@@ -317,7 +317,7 @@ def test_a_hashtag_with_a_wait_that_can_be_watched_and_no_secret_anywhere(
 ) -> None:
     monkeypatch.setenv("TAGLOOM_INSTAGRAM_MAX_WAIT_S", "60")
     instagram.world.add_hashtag("betta", make_posts(CATS, 14))
-    instagram.fail("image", Answer.failure(429, "no", Retry_After="1.5"), Answer(503), after=2)
+    instagram.fail("image", Answer.failure(429, "no", Retry_After="4"), Answer(503), after=2)
     seen: list[operation_pb2.OperationMetadata] = []
     made = scraper.create("fish", hashtag="#Betta", on_progress=seen.append)
     assert made.hashtag.hashtag == "betta"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from tagloom.artifacts import layout
 from tagloom.errors import DataLoss, FailedPrecondition, InvalidArgument, NotFound
@@ -43,6 +44,20 @@ def test_a_packaged_network_becomes_one_of_the_store(store: Store) -> None:
     states = entry.load(store, ["G_ema", "D"])
     assert states.keys() == {"G_ema", "D"}
     assert open_network(store, "networks/photos-32").network == entry.network
+
+
+def test_a_generator_is_loaded_with_its_averaged_weights(store: Store) -> None:
+    entry = open_network(store, "networks/photos-32")
+    generator = entry.load_generator(store)
+    assert generator.spec == entry.generator_spec
+    assert entry.generator_spec.resolution == 32
+    assert not generator.training
+    stored = entry.load(store, ["G_ema"])["G_ema"]
+    state = generator.state_dict()
+    assert stored
+    for name, tensor in stored.items():
+        assert torch.equal(state[name], tensor), name
+        assert not state[name].requires_grad
 
 
 def test_damaged_weights_are_not_loaded(store: Store) -> None:
