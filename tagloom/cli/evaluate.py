@@ -11,6 +11,7 @@ import click
 
 from tagloom.cli.bars import Bars
 from tagloom.cli.session import Session, command_options
+from tagloom.errors import AlreadyExists
 
 if TYPE_CHECKING:
     from tagloom.v1 import evaluator_pb2
@@ -37,7 +38,7 @@ _METRICS = {
     show_default=True,
     help="Of frechet (fid), kernel (kid), precision, recall; names depend on the features.",
 )
-@click.option("--samples", type=click.IntRange(2), help="Images to generate per snapshot.")
+@click.option("--samples", type=click.IntRange(4), help="Images to generate per snapshot.")
 @click.option("--features", default="", help="inception_v3 or efficientnet_lite0.")
 @click.option(
     "--weights",
@@ -93,19 +94,26 @@ def evaluate_command(
         run_id = run.removeprefix("runs/")
         inputs = f"{run_id} {sorted(wanted)} {samples} {features}"
         digest = hashlib.sha256(inputs.encode()).hexdigest()[:8]
-        result = clients.wait(
-            clients.evaluator.CreateEvaluation(
-                evaluator_pb2.CreateEvaluationRequest(
-                    evaluation_id=evaluation_id or f"{run_id[:54]}-{digest}",
-                    run=f"runs/{run_id}",
-                    metrics=wanted,
-                    samples=samples or 0,
-                    features=features,
-                )
-            ),
-            evaluator_pb2.Evaluation,
-            on_progress=bars.follow("evaluate"),
+        request = evaluator_pb2.CreateEvaluationRequest(
+            evaluation_id=evaluation_id or f"{run_id[:54]}-{digest}",
+            run=f"runs/{run_id}",
+            metrics=wanted,
+            samples=samples or 0,
+            features=features,
         )
+        try:
+            operation = clients.evaluator.CreateEvaluation(request)
+        except AlreadyExists:
+            if evaluation_id:
+                raise
+            # The same question, asked before: its answer is there.
+            name = f"evaluations/{request.evaluation_id}"
+            result = clients.evaluator.GetEvaluation(evaluator_pb2.GetEvaluationRequest(name=name))
+            click.echo(f"Scored before. To score again: --id, or tagloom rm {name}", err=True)
+        else:
+            result = clients.wait(
+                operation, evaluator_pb2.Evaluation, on_progress=bars.follow("evaluate")
+            )
     session.answer(
         plain(result),
         f"{_scores(list(result.snapshots))}\n\n{result.gate.sentence}\n"

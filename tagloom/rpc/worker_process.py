@@ -112,18 +112,21 @@ class _Inbox(threading.Thread):
 
 
 def _reporter(connection: Connection[Any, Any], cancelled: threading.Event) -> Report:
-    last_phase, last_time = "", 0.0
+    last_phase, last_time, untold = "", 0.0, ""
 
     def report(phase: str, done: int, total: int, message: str = "") -> None:
-        nonlocal last_phase, last_time
+        nonlocal last_phase, last_time, untold
         if cancelled.is_set():
             raise Cancelled("The work was asked to stop.", reason="CANCELLED")
         now = time.monotonic()
-        # Thousands of reports a second cost the parent more than they tell anybody.
+        # Thousands of reports a second cost the parent more than they tell anybody. Numbers are
+        # soon followed by newer ones; a message is not, so it goes with the next report.
+        untold = message or untold
         if phase == last_phase and done != total and now - last_time < _REPORT_INTERVAL_S:
             return
         last_phase, last_time = phase, now
-        connection.send(Progress(phase, int(done), int(total), str(message)))
+        connection.send(Progress(phase, int(done), int(total), str(untold)))
+        untold = ""
 
     return report
 

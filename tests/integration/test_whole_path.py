@@ -145,6 +145,16 @@ def test_without_learning_nothing_changes_and_the_gate_is_missed(path: Finished)
     assert "Not shown to be better" in report
 
 
+def test_scored_twice_answers_twice(path: Finished) -> None:
+    (outcome,) = path.answer.document["outcomes"]
+    command = ["evaluate", outcome["run"], "--samples", "8", "--json"]
+    first, again = path.tagloom(*command), path.tagloom(*command)
+    assert first.code == again.code == 0, first.err + again.err
+    assert again.document == first.document
+    assert "Scored before" in again.err
+    assert "Scored before" not in first.err
+
+
 def test_unknown_things_are_named(path: Finished) -> None:
     for arguments, says in [
         (["train", "--run", "r", "--dataset", "cats", "--kimg", "1"], "datasets/cats"),

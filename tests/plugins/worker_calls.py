@@ -62,6 +62,14 @@ def steps(count: int, seconds: float, *, report: Report) -> int:
     return count
 
 
+def says_something_early(count: int, *, report: Report) -> None:
+    report("step", 0, count, "looking")
+    report("step", 0, count, f"found {count}")
+    for done in range(1, count + 1):
+        time.sleep(0.01)
+        report("step", done, count)
+
+
 def steps_and_tidy(path: str, *, report: Report) -> None:
     try:
         while True:

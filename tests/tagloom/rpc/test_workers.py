@@ -140,6 +140,22 @@ def test_progress_arrives_while_the_call_runs() -> None:
     with_pool(test)
 
 
+def test_a_message_outlives_the_reports_that_are_too_many_to_send() -> None:
+    async def test(pool: Workers) -> None:
+        seen: list[tuple[int, str]] = []
+
+        def report(phase: str, done: int, total: int, message: str = "") -> None:
+            seen.append((done, message))
+
+        await pool.run(worker_calls.says_something_early, 30, report=report)
+        assert seen[0] == (0, "looking")
+        assert seen[-1][0] == 30
+        assert len(seen) < 30
+        assert [message for _, message in seen if message] == ["looking", "found 30"]
+
+    with_pool(test)
+
+
 def test_cancel_raises_in_the_report_of_the_call(tmp_path: Path) -> None:
     async def test(pool: Workers) -> None:
         cancel = asyncio.Event()
