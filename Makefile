@@ -10,6 +10,8 @@ TEST_PROCESSES ?= 2
 BIN    := $(VENV)/bin
 # Wheels are linked from uv's cache where that is on the same disk, and copied where it is not.
 export UV_LINK_MODE ?= copy
+# Once, by all cores, instead of at the first import of every process: PyTorch's takes seconds.
+export UV_COMPILE_BYTECODE ?= 1
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-long lint protos install install-dev minio lock clean
@@ -18,7 +20,7 @@ help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: ## from the photos in two Python packages to a trained, scored generator
-	@echo "Tagloom demo: 10 to 15 minutes on 2 cores without a GPU, 2 of them for installing 6 GB of Python packages."
+	@echo "Tagloom demo: 8 to 10 minutes on 2 cores without a GPU, 2 of them for installing 6 GB of Python packages."
 	@$(MAKE) --no-print-directory install
 	@$(BIN)/python tools/demo.py $(if $(FRESH),--fresh)
 

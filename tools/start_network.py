@@ -47,19 +47,28 @@ SIZE_LIMIT = 4_000_000
 
 OPTIONS = RequestedOptions(
     config="stylegan3-t",
-    kimg=50,
+    kimg=60,
     batch=16,
-    # Small enough for a wheel and for two cores: 0.23 million parameters in G, 0.09 in D.
+    # Small enough for a wheel and for two cores: 0.15 million parameters in G, 0.09 in D.
     channel_base=1024,
     channel_max=32,
     latent_size=128,
-    r1_gamma=0.02,
+    # So few parameters bear, and in so few steps need, about four times the usual rates.
+    g_learning_rate=0.01,
+    d_learning_rate=0.008,
+    r1_gamma=0.1,
     ema_kimg=2,
     ada_kimg=50,
     mirror=True,
     snapshot_kimg=5,
     tick_kimg=0.5,
 )
+SIZES = {
+    # 14 layers and margins of 10 pixels are made for 1024 pixels: at 32, they would spend most of
+    # the time on margins. Halves the time of a step.
+    "num_layers": 8,
+    "margin_size": 6,
+}
 
 
 def main() -> None:
@@ -90,6 +99,7 @@ def main() -> None:
         )
         if not store.exists(layout.run_document("source")):
             run = plan_run(store, "source", "datasets/source", "", OPTIONS)
+            run = run.model_copy(update={"generator": run.generator | SIZES})
             run.create(store, layout.run_document("source"), "runs/source")
         started = time.monotonic()
         train(store, "source", report)
