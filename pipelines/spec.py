@@ -22,6 +22,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from pipelines.spec_errors import parse_document
 from tagloom.artifacts.layout import RESOURCE_ID
+from tagloom.artifacts.run import AugmentPipeName
 
 __all__ = [
     "Cell",
@@ -150,6 +151,23 @@ class TrainSpec(_Section):
     snapshot_kimg: float | None = Field(default=None, gt=0)
     tick_kimg: float | None = Field(default=None, gt=0)
     samples: int | None = Field(default=None, ge=1)
+    freeze_d: int | None = Field(default=None, ge=0)
+    ema_rampup: float | None = Field(default=None, ge=0, le=1)
+    path_length_weight: float | None = Field(default=None, ge=0)
+    path_length_interval: int | None = Field(default=None, ge=1)
+    style_mixing: float | None = Field(default=None, ge=0, le=1)
+    blur_sigma: float | None = Field(default=None, ge=0)
+    blur_fade_kimg: float | None = Field(default=None, gt=0)
+    r1_interval: int | None = Field(default=None, ge=1)
+    ada_interval: int | None = Field(default=None, ge=1)
+    augment_pipe: AugmentPipeName | None = None
+    num_layers: int | None = Field(default=None, ge=1)
+    margin_size: int | None = Field(default=None, ge=0)
+    mbstd_group: int | None = Field(default=None, ge=1)
+    conv_clamp: float | None = Field(default=None, ge=0)
+    adam_beta1: float | None = Field(default=None, ge=0, lt=1)
+    adam_beta2: float | None = Field(default=None, ge=0, lt=1)
+    adam_epsilon: float | None = Field(default=None, gt=0)
 
     @model_validator(mode="after")
     def _distinct(self) -> TrainSpec:

@@ -19,6 +19,8 @@ from pathlib import Path
 import torch
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from pipelines.report.charts import Chart, Point, Series
+from pipelines.report.render import chart_svg
 from services.evaluator.evaluate import evaluate_run
 from services.evaluator.requests import EvaluationRequest
 from services.filter.build import build_dataset
@@ -31,6 +33,7 @@ from tagloom.artifacts import layout
 from tagloom.artifacts.base import now
 from tagloom.artifacts.collection import FolderSource
 from tagloom.artifacts.dataset import Crop
+from tagloom.artifacts.evaluation import Evaluation
 from tagloom.artifacts.network import Network
 from tagloom.artifacts.run import Snapshot
 from tagloom.networks.catalog import open_network
@@ -140,7 +143,19 @@ def pack(store: Store) -> None:
     store.get_file(layout.snapshot_samples("source", snapshot_id), DOCS / "samples.png")
     store.get_file(layout.run_history("source"), DOCS / "history.jsonl")
     store.get_file(layout.evaluation("source"), DOCS / "scores.json")
+    (DOCS / "curve.svg").write_text(curve(Evaluation.load(store, layout.evaluation("source"), "")))
     print(f"packed {snapshot.kimg:g} kimg into {BUILTIN.relative_to(ROOT)}")
+
+
+def curve(evaluation: Evaluation) -> str:
+    """The kernel distance of every snapshot, as a picture."""
+    points = []
+    for snapshot in evaluation.snapshots:
+        score = next(score for score in snapshot.scores if score.metric.startswith("kernel"))
+        points.append(Point(snapshot.kimg, score.value, score.low, score.high))
+    line = Series("kernel distance", 1, points, markers=True)
+    label = "kimg, thousands of images seen"
+    return chart_svg(Chart("Kernel distance to held-out squares", label, [line], zero_based=True))
 
 
 if __name__ == "__main__":

@@ -3,21 +3,47 @@
 from __future__ import annotations
 
 from importlib import resources
+from typing import Any
 
 import jinja2
 from markupsafe import Markup
 
+from pipelines.report.charts import Chart
 from pipelines.report.gather import Materials
 from pipelines.report.view import build_view
 
-__all__ = ["render"]
+__all__ = ["chart_svg", "render"]
+
+_TEMPLATES = resources.files("pipelines.report") / "templates"
 
 
 def render(materials: Materials, spec_yaml: str) -> str:
     """The page: styles, charts and pictures inside, nothing loaded from elsewhere."""
-    templates = resources.files("pipelines.report") / "templates"
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(lambda name: (templates / name).read_text("utf-8")),
+    page = _environment().get_template("report.html.j2")
+    return page.render(view=build_view(materials, spec_yaml), css=Markup(_css()))
+
+
+def chart_svg(chart: Chart) -> str:
+    """A chart as a picture of its own, in the report's ink on white, for a page of Markdown."""
+    macros: Any = _environment().get_template("chart.svg.j2").module
+    figure = str(macros.line_chart(chart))
+    svg = figure[figure.index("<svg") : figure.index("</svg>") + len("</svg>")]
+    light = next(line for line in _css().split("}") if line.lstrip().startswith(":root"))
+    rules = [line for line in _css().splitlines() if line.startswith(("svg ", ".s1 ", ".s5 "))]
+    style = f"{light}}}\n" + "\n".join(rules) + "\ntext { font-family: sans-serif; }"
+    opened = f'<svg xmlns="http://www.w3.org/2000/svg" width="{chart.width}" '
+    ground = f'<style>{style}</style><rect width="100%" height="100%" fill="#fff"/>'
+    first, rest = svg.removeprefix("<svg ").split(">", 1)
+    return f"{opened}{first}>{ground}{rest}\n"
+
+
+def _css() -> str:
+    return (_TEMPLATES / "report.css").read_text("utf-8")
+
+
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.FunctionLoader(lambda name: (_TEMPLATES / name).read_text("utf-8")),
         # Everything is escaped, whatever a template's name ends with: file names and captions are
         # strangers' text. Only the style sheet, our own file, goes in as it is.
         autoescape=True,
@@ -25,6 +51,3 @@ def render(materials: Materials, spec_yaml: str) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    css = (templates / "report.css").read_text("utf-8")
-    page = environment.get_template("report.html.j2")
-    return page.render(view=build_view(materials, spec_yaml), css=Markup(css))

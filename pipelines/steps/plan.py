@@ -33,7 +33,8 @@ def plan_runs(
     """One dictionary (of a PlannedRun) a cell."""
     spec = TrainSpec.model_validate(train)
     scoring = EvaluateSpec.model_validate(evaluate)
-    options = spec.model_dump(mode="json", exclude={"start", "augment"})
+    # What is left out is no input: a run stays the same when a later version knows more options.
+    options = spec.model_dump(mode="json", exclude={"start", "augment"}, exclude_none=True)
     runs = []
     for cell in spec.cells():
         inputs = {"dataset": dataset, "cell": cell.model_dump(), "options": options}

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
+from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.report.charts import Chart, Point, Series, nice_ticks, number
+from pipelines.report.render import chart_svg
 
 finite = st.floats(-1e6, 1e6, allow_nan=False).map(lambda value: round(value, 4))
 
@@ -77,3 +79,18 @@ def test_a_run_without_ticks_still_has_axes() -> None:
     chart = Chart("t", "kimg", [Series("s", 1, [])])
     assert chart.x_ticks
     assert chart.y_ticks
+
+
+def test_a_chart_of_its_own_is_whole_svg_with_its_own_ink() -> None:
+    points = [Point(0, 0.4, 0.3, 0.5), Point(5, 0.2, 0.1, 0.3)]
+    svg = chart_svg(Chart("Distance", "kimg", [Series("a & b", 1, points, markers=True)]))
+    root = ElementTree.fromstring(svg)
+    name = "{http://www.w3.org/2000/svg}"
+    assert root.tag == f"{name}svg"
+    (line,) = root.iter(f"{name}polyline")
+    assert len((line.get("points") or "").split()) == 2
+    titles = [title.text for title in root.iter(f"{name}title")]
+    assert titles[0] == "a & b: 0.4 at 0 kimg (95 % interval 0.3 to 0.5)"
+    (style,) = root.iter(f"{name}style")
+    assert "--series-1:" in (style.text or "")
+    assert "http" not in (style.text or "")
