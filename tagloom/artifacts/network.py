@@ -24,5 +24,9 @@ class Network(Manifest):
     """the same for D; None when it is not there"""
     kimg: float = 0.0
     origin: str = ""
+    """where it comes from: the photos of its training, or the name of the file that was imported"""
     license: str = ""
+    """a note on the licence of the weights, as the user gave it"""
+    source_sha256: str = ""
+    """of the file that it was imported from"""
     weights_sha256: str

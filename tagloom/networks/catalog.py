@@ -53,15 +53,7 @@ class CatalogEntry:
 
         with tempfile.TemporaryDirectory(prefix="tagloom-weights-") as folder:
             path = Path(folder, "weights.safetensors")
-            store.get_file(self.weights_key, path)
-            found = _sha256(path)
-            if found != self.network.weights_sha256:
-                raise DataLoss(
-                    f"The weights of {self.name} are damaged: their SHA-256 is {found[:12]}…, the "
-                    f"manifest says {self.network.weights_sha256[:12]}….",
-                    reason="WEIGHTS_DAMAGED",
-                    resource=self.name,
-                )
+            self.fetch(store, path)
             if "D" in roles and self.network.discriminator is None:
                 raise FailedPrecondition(
                     f"{self.name} has no discriminator, so it can generate but not be trained "
@@ -70,6 +62,19 @@ class CatalogEntry:
                     resource=self.name,
                 )
             return load_weights(path, list(roles))
+
+    def fetch(self, store: Store, path: Path) -> None:
+        """Its weights as the file `path`. Raises DataLoss (WEIGHTS_DAMAGED) if the bytes are not
+        what the manifest says."""
+        store.get_file(self.weights_key, path)
+        found = _sha256(path)
+        if found != self.network.weights_sha256:
+            raise DataLoss(
+                f"The weights of {self.name} are damaged: their SHA-256 is {found[:12]}…, the "
+                f"manifest says {self.network.weights_sha256[:12]}….",
+                reason="WEIGHTS_DAMAGED",
+                resource=self.name,
+            )
 
     @property
     def generator_spec(self) -> GeneratorSpec:

@@ -34,7 +34,8 @@ def generator_spec_from_arguments(
 
     Raises InvalidArgument for an argument that this program does not know.
     """
-    settings = _flatten(arguments, {"mapping_kwargs": _MAPPING})
+    # StyleGAN2-ADA passes the arguments of the synthesis network as a dictionary of their own.
+    settings = _flatten(arguments, {"mapping_kwargs": _MAPPING, "synthesis_kwargs": {}})
     if family == "stylegan3":
         radial = bool(settings.get("use_radial_filters", False))
         settings.setdefault("architecture", "stylegan3-r" if radial else "stylegan3-t")
@@ -72,6 +73,13 @@ def _flatten(
     for name, value in arguments.items():
         if name in nested:
             names = nested[name]
+            if not isinstance(value, Mapping):
+                raise InvalidArgument(
+                    f"the network was made with {name} = {str(value)[:80]!r}, which is no group of "
+                    "settings; use another network.",
+                    reason="NETWORK_SPEC_INVALID",
+                    setting=name,
+                )
             for inner, inner_value in value.items():
                 if names and inner not in names:
                     raise InvalidArgument(
@@ -80,7 +88,8 @@ def _flatten(
                         reason="NETWORK_SPEC_INVALID",
                         setting=f"{name}.{inner}",
                     )
-                settings[names.get(inner, inner)] = inner_value
+                if inner not in _EXECUTION:
+                    settings[names.get(inner, inner)] = inner_value
         elif name == "img_resolution":
             settings["resolution"] = value
         elif name not in _EXECUTION:

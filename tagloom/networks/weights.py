@@ -23,6 +23,7 @@ from tagloom.errors import DataLoss, InvalidArgument, NotFound, ResourceExhauste
 __all__ = [
     "NETWORK_NAMES",
     "copy_matching",
+    "description_of",
     "load_into",
     "load_weights",
     "networks_in",
@@ -34,10 +35,16 @@ NETWORK_NAMES = ("G_ema", "G", "D")
 State = Mapping[str, Tensor]
 
 
-def save_weights(path: Path | str, networks: Mapping[str, nn.Module | State]) -> None:
+def save_weights(
+    path: Path | str,
+    networks: Mapping[str, nn.Module | State],
+    *,
+    description: str | None = None,
+) -> None:
     """Write the networks' parameters and buffers to `path`, all or nothing.
 
     networks: by name (`NETWORK_NAMES`), modules or their state dicts.
+    description: what else somebody who has this file alone must know; `description_of` reads it.
     Raises InvalidArgument for an unknown name, ResourceExhausted if the disk is full.
     """
     tensors: dict[str, Tensor] = {}
@@ -55,7 +62,10 @@ def save_weights(path: Path | str, networks: Mapping[str, nn.Module | State]) ->
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     os.close(handle)
     try:
-        save_file(tensors, temporary, metadata={"format": "tagloom-networks-1"})
+        metadata = {"format": "tagloom-networks-1"}
+        if description is not None:
+            metadata["description"] = description
+        save_file(tensors, temporary, metadata=metadata)
         with open(temporary, "rb") as written:
             os.fsync(written.fileno())
         os.replace(temporary, target)
@@ -77,6 +87,12 @@ def networks_in(path: Path | str) -> list[str]:
     with _open(path) as file:
         found = {key.partition(".")[0] for key in file.keys()}  # noqa: SIM118  # not a dict
     return [name for name in NETWORK_NAMES if name in found]
+
+
+def description_of(path: Path | str) -> str | None:
+    """The description that a file was saved with, or None. Raises as `load_weights`."""
+    with _open(path) as file:
+        return (file.metadata() or {}).get("description")
 
 
 def load_weights(

@@ -55,7 +55,8 @@ def modulated_conv2d_stylegan3(
 
     n, i, height, width = x.shape
     o = w.shape[0]
-    if w.numel() <= (i + o) * height * width:
+    if w.numel() <= (i + o) * height * width and not torch.compiler.is_exporting():
+        # (An exported graph keeps its batch open, but the number of groups is a constant in it.)
         # Fewer weights than features: scale the weights, and let each sample be a group.
         w_NOIHW = w * scale_NI[:, None, :, None, None]
         if dcoefs_NO is not None:
