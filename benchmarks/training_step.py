@@ -31,7 +31,7 @@ import torch
 
 from services.trainer.dataset import TrainingImages
 from services.trainer.options import RequestedOptions, plan_run
-from services.trainer.session import R1_INTERVAL, Session
+from services.trainer.session import Session
 from tagloom.artifacts import layout
 from tagloom.artifacts.base import now
 from tagloom.artifacts.dataset import Crop, Dataset
@@ -158,7 +158,7 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
         "share_of_cpu_time": {name: round(share, 3) for name, share in parts.items()},
         "ms_per_call": inner,
         "parameters": {name: parameter_count(net) for name, net in session.networks.items()},
-        "r1_interval": R1_INTERVAL,
+        "r1_interval": session.run.options.r1_interval,
     }
 
 

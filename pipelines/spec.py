@@ -168,6 +168,7 @@ class TrainSpec(_Section):
     adam_beta1: float | None = Field(default=None, ge=0, lt=1)
     adam_beta2: float | None = Field(default=None, ge=0, lt=1)
     adam_epsilon: float | None = Field(default=None, gt=0)
+    bad_updates_limit: int | None = Field(default=None, ge=1)
 
     @model_validator(mode="after")
     def _distinct(self) -> TrainSpec:

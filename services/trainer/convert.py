@@ -9,7 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.trainer.options import RequestedOptions
 from services.trainer.runs import RunView
-from tagloom.artifacts.run import Augment, Config, Snapshot, Tick, TrainingOptions
+from tagloom.artifacts.run import Alarm, AlarmKind, Augment, Config, Snapshot, Tick, TrainingOptions
 from tagloom.errors import InvalidArgument
 from tagloom.v1 import trainer_pb2 as pb
 
@@ -27,6 +27,12 @@ _AUGMENTS: dict[pb.TrainingOptions.Augment, Augment] = {
     pb.TrainingOptions.AUGMENT_ADA: "ada",
     pb.TrainingOptions.AUGMENT_FIXED: "fixed",
     pb.TrainingOptions.AUGMENT_NONE: "none",
+}
+_ALARMS: dict[AlarmKind, pb.Alarm.Kind] = {
+    "mode_collapse": pb.Alarm.KIND_MODE_COLLAPSE,
+    "discriminator_overfitting": pb.Alarm.KIND_DISCRIMINATOR_OVERFITTING,
+    "runaway_p": pb.Alarm.KIND_RUNAWAY_P,
+    "not_finite": pb.Alarm.KIND_NOT_FINITE,
 }
 
 
@@ -57,6 +63,24 @@ def requested_options(message: pb.TrainingOptions) -> RequestedOptions:
         snapshot_kimg=message.snapshot_kimg,
         tick_kimg=message.tick_kimg,
         samples=message.samples,
+        freeze_d=message.freeze_d,
+        ema_rampup=optional("ema_rampup"),
+        path_length_weight=optional("path_length_weight"),
+        path_length_interval=message.path_length_interval,
+        style_mixing=optional("style_mixing"),
+        blur_sigma=optional("blur_sigma"),
+        blur_fade_kimg=message.blur_fade_kimg,
+        r1_interval=message.r1_interval,
+        ada_interval=message.ada_interval,
+        augment_pipe=message.augment_pipe,
+        num_layers=message.num_layers,
+        margin_size=message.margin_size if message.HasField("margin_size") else None,
+        mbstd_group=message.mbstd_group,
+        conv_clamp=optional("conv_clamp"),
+        adam_beta1=optional("adam_beta1"),
+        adam_beta2=optional("adam_beta2"),
+        adam_epsilon=message.adam_epsilon,
+        bad_updates_limit=message.bad_updates_limit,
     )
 
 
@@ -87,6 +111,7 @@ def run_message(view: RunView) -> pb.Run:
         options=_options_message(run.options),
         resolution=run.resolution,
         attempts=run.attempts,
+        transfer=[pb.TransferPart(**part.model_dump()) for part in run.transfer],
     )
     if progress is not None:
         message.images_seen = progress.images_seen
@@ -94,6 +119,8 @@ def run_message(view: RunView) -> pb.Run:
         message.seconds = progress.seconds
         message.g_parameter_change = progress.g_parameter_change
         message.d_parameter_change = progress.d_parameter_change
+        message.updates_left_out = progress.updates_left_out
+        message.alarms.extend(map(_alarm_message, progress.alarms))
         if progress.update_time > run.update_time:
             message.update_time.CopyFrom(_timestamp(progress.update_time))
             if run.state == "running" and progress.message:
@@ -104,6 +131,7 @@ def run_message(view: RunView) -> pb.Run:
 def _options_message(options: TrainingOptions) -> pb.TrainingOptions:
     values = options.model_dump(exclude={"config", "augment", "ema_rampup"})
     return pb.TrainingOptions(
+        ema_rampup=options.ema_rampup or 0.0,
         config=next(number for number, name in _CONFIGS.items() if name == options.config),
         augment=next(number for number, name in _AUGMENTS.items() if name == options.augment),
         **values,
@@ -122,8 +150,17 @@ def snapshot_message(snapshot: Snapshot) -> pb.Snapshot:
 
 def tick_message(tick: Tick) -> pb.Tick:
     """A row of the history."""
-    values = tick.model_dump(exclude={"time", "peak_memory"})
-    return pb.Tick(time=_timestamp(tick.time), peak_memory_bytes=tick.peak_memory, **values)
+    values = tick.model_dump(exclude={"time", "peak_memory", "alarms"}, exclude_none=True)
+    return pb.Tick(
+        time=_timestamp(tick.time),
+        peak_memory_bytes=tick.peak_memory,
+        alarms=[_ALARMS[kind] for kind in tick.alarms],
+        **values,
+    )
+
+
+def _alarm_message(alarm: Alarm) -> pb.Alarm:
+    return pb.Alarm(kind=_ALARMS[alarm.kind], **alarm.model_dump(exclude={"kind"}))
 
 
 def _timestamp(time: datetime) -> Timestamp:

@@ -22,7 +22,7 @@ from tagloom.artifacts.dataset import Dataset
 from tagloom.errors import DataLoss, FailedPrecondition
 from tagloom.store.interface import ObjectNotFound, Store
 
-__all__ = ["Sampler", "TrainingImages", "load_images"]
+__all__ = ["Sampler", "TrainingImages", "load_held_out", "load_images"]
 
 _IN_MEMORY_BYTES = 2 * 2**30
 
@@ -83,7 +83,19 @@ def load_images(store: Store, dataset: Dataset) -> TrainingImages:
     archive is missing, is not the one that the manifest names, or holds something else than square
     images of one size.
     """
-    name, key = f"datasets/{dataset.id}", layout.dataset_images(dataset.id)
+    key = layout.dataset_images(dataset.id)
+    return _load(store, f"datasets/{dataset.id}", key, dataset.content_sha256)
+
+
+def load_held_out(store: Store, dataset: Dataset) -> TrainingImages | None:
+    """The images held out from training; None if there are none. Raises as `load_images`."""
+    if not dataset.held_out:
+        return None
+    key = layout.dataset_held_out(dataset.id)
+    return _load(store, f"datasets/{dataset.id}", key, dataset.held_out_sha256)
+
+
+def _load(store: Store, name: str, key: str, sha256: str) -> TrainingImages:
     with tempfile.TemporaryDirectory(prefix="tagloom-dataset-") as folder:
         path = Path(folder, "images.zip")
         try:
@@ -92,7 +104,7 @@ def load_images(store: Store, dataset: Dataset) -> TrainingImages:
             raise _damaged(name, f"{key} is missing") from error
         with path.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        if digest != dataset.content_sha256:
+        if digest != sha256:
             raise _damaged(name, f"{key} is not the archive that its manifest names")
         try:
             with zipfile.ZipFile(path) as archive:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import resource
 import sys
 import time
@@ -9,14 +10,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from services.trainer import records
-from services.trainer.dataset import load_images
+from services.trainer.alarms import judge, merge
+from services.trainer.dataset import load_held_out, load_images
+from services.trainer.observe import Observation, Observer
 from services.trainer.session import Session
 from services.trainer.snapshot import write_snapshot
 from services.trainer.state import restore, save_state
+from services.trainer.takeover import start_sentence, transfer_parts
 from tagloom.artifacts import layout
 from tagloom.artifacts.base import now
 from tagloom.artifacts.dataset import Dataset
-from tagloom.artifacts.run import Progress, Run, Tick
+from tagloom.artifacts.run import AlarmKind, Progress, Run, Tick
 from tagloom.errors import Cancelled, FailedPrecondition, InvalidArgument, TagloomError
 from tagloom.progress import Report
 from tagloom.store.fenced import FencedStore
@@ -25,6 +29,7 @@ from tagloom.store.lease import LeaseLost
 
 __all__ = ["Interrupted", "StateSchedule", "train"]
 
+_LOG = logging.getLogger(__name__)
 _PROGRESS_INTERVAL_S = 1.0
 
 
@@ -136,9 +141,16 @@ class _Loop:
         self.store, self.run, self.report, self.stop = store, run, report, stop
         self.states = states
         self.report("load", 0, 0, f"Reading {run.dataset}.")
-        self.session, note = _open_session(store, run)
+        self.session, self.observer, note = _open_session(store, run)
+        if self.session.transferred and not run.transfer:
+            parts = transfer_parts(self.session.transferred)
+            self.run = records.update_run(store, run, transfer=parts, message=note)
+        _LOG.info("%s", note)
         kimg = self.session.kimg
         self.ticks = [tick for tick in records.read_ticks(store, run.id) if tick.kimg <= kimg]
+        progress = records.read_progress(store, run.id)
+        earlier = progress.alarms if progress else ()
+        self.alarms = tuple(alarm for alarm in earlier if alarm.first_kimg <= kimg)
         self.message = note
         self.g_change = self.session.parameter_change("G")
         self.d_change = self.session.parameter_change("D")
@@ -146,6 +158,7 @@ class _Loop:
         self._state_time, self._state_cost = time.monotonic(), 0.0
         self._state_images = self.session.step.images_seen
         self._tick_seconds, self._tick_images = self.session.seconds, self._state_images
+        self._tick_left_out = sum(tick.updates_left_out for tick in self.ticks)
 
     def run_to_end(self) -> None:
         session, options = self.session, self.run.options
@@ -200,6 +213,8 @@ class _Loop:
                 seconds=round(self.session.seconds, 3),
                 g_parameter_change=self.g_change,
                 d_parameter_change=self.d_change,
+                updates_left_out=step.updates_left_out,
+                alarms=self.alarms,
                 phase=phase,
                 message=self.message,
                 update_time=now(),
@@ -216,12 +231,16 @@ class _Loop:
         means = session.step.statistics.take()
         if self.ticks:  # R1 comes every 16 steps, which can be longer than a tick
             means.setdefault("r1_penalty", self.ticks[-1].r1_penalty)
+        observed = self._observe()
         tick = Tick(
             kimg=session.kimg,
             time=now(),
             seconds_per_kimg=seconds / images * 1000,
             augment_p=session.augment_p,
             peak_memory=_peak_memory(),
+            diversity=observed.diversity if observed else None,
+            overfitting=observed.overfitting if observed else None,
+            updates_left_out=session.step.updates_left_out - self._tick_left_out,
             **{
                 name: means.get(name, 0.0)
                 for name in (
@@ -236,6 +255,10 @@ class _Loop:
                 )
             },
         )
+        self._tick_left_out = session.step.updates_left_out
+        alarms = judge([*self.ticks, tick], self.run.options)
+        tick = tick.model_copy(update={"alarms": tuple(alarms)})
+        self._raise_alarms(alarms)
         self.ticks.append(tick)
         records.write_ticks(self.store, self.run.id, self.ticks)
         self.g_change = session.parameter_change("G")
@@ -244,8 +267,28 @@ class _Loop:
             f"G loss {tick.g_loss:.3f}, D loss {tick.d_loss:.3f}, p {tick.augment_p:.3f}, "
             f"{tick.seconds_per_kimg:.1f} s/kimg."
         )
+        if alarms:
+            self.message = " ".join([*alarms.values(), self.message])
+
+    def _observe(self) -> Observation | None:
+        """A look at the samples and at D, rarely enough to cost about a hundredth of the time."""
+        options, session = self.run.options, self.session
+        interval = max(min(0.5, options.kimg / 20), options.tick_kimg)
+        before = self.ticks[-1].kimg if self.ticks else 0.0
+        if not (session.done or _passes(before, session.kimg, interval)):
+            return None
+        return self.observer.look(session.step.G_ema, session.step.D)
+
+    def _raise_alarms(self, judged: dict[AlarmKind, str]) -> None:
+        active = {alarm.kind for alarm in self.alarms if alarm.active}
+        self.alarms = merge(self.alarms, judged, self.session.kimg)
+        for kind, sentence in judged.items():
+            if kind not in active:
+                _LOG.warning("At %g kimg: %s", self.session.kimg, sentence)
 
     def _save_if_due(self) -> None:
+        if self.session.step.bad_updates:
+            return  # the last good state stays the newest until an update succeeds
         elapsed = time.monotonic() - self._state_time
         images = self.session.step.images_seen - self._state_images
         if elapsed < self.states.seconds and images < self.states.images:
@@ -267,7 +310,7 @@ class _Loop:
         self._state_images = self.session.step.images_seen
 
 
-def _open_session(store: Store, run: Run) -> tuple[Session, str]:
+def _open_session(store: Store, run: Run) -> tuple[Session, Observer, str]:
     (dataset_id,) = layout.parse_name(run.dataset, "datasets/{}")
     dataset = Dataset.load(store, layout.dataset_manifest(dataset_id), run.dataset)
     if dataset.content_sha256 != run.dataset_sha256:
@@ -287,9 +330,14 @@ def _open_session(store: Store, run: Run) -> tuple[Session, str]:
     session = Session.create(store, run, images)
     note = restore(store, session)
     if note is None:
-        start = f"from {run.start}" if run.start else "from scratch"
-        note = f"Starts {start} on {len(images)} images."
-    return session, note
+        note = start_sentence(run, len(images), session.transferred)
+    observer = Observer(
+        images,
+        load_held_out(store, dataset),
+        z_dim=int(run.generator["z_dim"]),
+        group=min(run.options.mbstd_group, run.options.batch),
+    )
+    return session, observer, note
 
 
 def _passes(before: float, after: float, interval: float) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from tagloom.artifacts.run import Progress, Run, Tick
+from tagloom.artifacts.run import AlarmKind, Progress, Run, Tick
 
 __all__ = ["TrainingMetrics"]
 
@@ -34,7 +36,22 @@ class TrainingMetrics:
             "g_gradient_norm": gauge("g_gradient_norm", "Mean norm of the generator's gradient."),
             "d_gradient_norm": gauge("d_gradient_norm", "Mean norm of D's gradient."),
             "peak_memory": gauge("peak_memory_bytes", "Peak resident memory of the process."),
+            "diversity": gauge(
+                "sample_diversity_ratio", "Distance between samples over that of real images."
+            ),
+            "overfitting": gauge(
+                "overfitting_ratio", "How far D tells held-out from training images, 0 to 1."
+            ),
         }
+        self._left_out = gauge(
+            "updates_left_out", "Updates left out so far: their gradient was not finite."
+        )
+        self._alarms = Gauge(
+            "tagloom_training_alarm",
+            "1 while the alarm is raised; kinds as in trainer.proto.",
+            ["run", "kind"],
+            registry=registry,
+        )
         self._ended = Counter(
             "tagloom_training_runs_ended",
             "Trainings that ended here, by outcome: succeeded, stopped or failed.",
@@ -47,13 +64,23 @@ class TrainingMetrics:
         self._images.labels(run.id).set(progress.images_seen)
         self._total.labels(run.id).set(round(run.options.kimg * 1000))
         self._progress_time.labels(run.id).set(progress.update_time.timestamp())
+        self._left_out.labels(run.id).set(progress.updates_left_out)
+        raised = {alarm.kind for alarm in progress.alarms if alarm.active}
+        for kind in get_args(AlarmKind):
+            self._alarms.labels(run.id, kind).set(kind in raised)
         if tick is not None:
             for name, gauge in self._ticks.items():
-                gauge.labels(run.id).set(getattr(tick, name))
+                value = getattr(tick, name)
+                if value is not None:  # not measured at this tick: the last one stays
+                    gauge.labels(run.id).set(value)
 
     def end(self, run_id: str, outcome: str) -> None:
         """Counts the end and forgets the run's gauges."""
         self._ended.labels(outcome).inc()
-        for gauge in (self._images, self._total, self._progress_time, *self._ticks.values()):
+        gauges = (self._images, self._total, self._progress_time, self._left_out)
+        for gauge in (*gauges, *self._ticks.values()):
             if (run_id,) in gauge._metrics:
                 gauge.remove(run_id)
+        for kind in get_args(AlarmKind):
+            if (run_id, kind) in self._alarms._metrics:
+                self._alarms.remove(run_id, kind)

@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
-import math
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, TypeVar, cast, get_args
 
+from services.trainer.ranges import check_ranges, refuse
+from services.trainer.specs import check_start, network_specs
 from tagloom.artifacts import layout
 from tagloom.artifacts.base import now
 from tagloom.artifacts.dataset import Dataset
-from tagloom.artifacts.run import Augment, Config, Run, TrainingOptions
-from tagloom.errors import FailedPrecondition, InvalidArgument
-from tagloom.networks.build import discriminator_spec, generator_spec
+from tagloom.artifacts.run import Augment, AugmentPipeName, Config, Run, TrainingOptions
+from tagloom.errors import FailedPrecondition
 from tagloom.networks.catalog import CatalogEntry, open_network
-from tagloom.networks.spec import (
-    DiscriminatorSpec,
-    GeneratorSpec,
-    StyleGAN3Spec,
-    generator_spec_from_json,
-)
 from tagloom.store.interface import Store
 
-__all__ = ["RequestedOptions", "magnitude_ema_beta", "plan_run"]
+__all__ = ["RequestedOptions", "plan_run"]
+
+N = TypeVar("N", int, float)
 
 MBSTD_GROUP = 4
-_MAX_SAMPLES = 256
-_MAX_BATCH = 65536
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,11 +46,24 @@ class RequestedOptions:
     snapshot_kimg: float = 0.0
     tick_kimg: float = 0.0
     samples: int = 0
-
-
-def magnitude_ema_beta(batch: int) -> float:
-    """How much of StyleGAN3's running input magnitude a step keeps: a half-life of 20 kimg."""
-    return math.pow(0.5, batch / 20_000)
+    freeze_d: int = 0
+    ema_rampup: float | None = None
+    path_length_weight: float | None = None
+    path_length_interval: int = 0
+    style_mixing: float | None = None
+    blur_sigma: float | None = None
+    blur_fade_kimg: float = 0.0
+    r1_interval: int = 0
+    ada_interval: int = 0
+    augment_pipe: str = ""
+    num_layers: int = 0
+    margin_size: int | None = None
+    mbstd_group: int = 0
+    conv_clamp: float | None = None
+    adam_beta1: float | None = None
+    adam_beta2: float | None = None
+    adam_epsilon: float = 0.0
+    bad_updates_limit: int = 0
 
 
 def plan_run(
@@ -74,7 +80,7 @@ def plan_run(
     entry = open_network(store, start) if start else None
     resolution = dataset.image_size
     options = _fill(requested, resolution, entry)
-    _check(options)
+    check_ranges(options)
     if options.batch > dataset.train:
         raise FailedPrecondition(
             f"{dataset_name} has {dataset.train} training images, fewer than a batch of "
@@ -84,7 +90,7 @@ def plan_run(
             images=dataset.train,
             batch=options.batch,
         )
-    g_spec, d_spec = _specs(requested, options, resolution, entry)
+    g_spec, d_spec = network_specs(requested, options, resolution, entry)
     time = now()
     return Run(
         id=run_id,
@@ -109,7 +115,7 @@ def _fill(
     start_config = entry.network.architecture if entry else None
     config: Config = requested.config or _known_config(start_config) or "stylegan3-t"
     if entry is not None:
-        _check_start(entry, config, resolution)
+        check_start(entry, config)
     g_start: dict[str, Any] = entry.network.generator if entry else {}
     d_start: dict[str, Any] = (entry.network.discriminator or {}) if entry else {}
     batch = requested.batch or 32
@@ -127,7 +133,7 @@ def _fill(
         ada_kimg=requested.ada_kimg or (100 if transfer else 500),
         augment_p=_or(requested.augment_p, 0.2),
         ema_kimg=requested.ema_kimg or max(batch, 1) * 10 / 32,
-        ema_rampup=None if transfer else 0.05,
+        ema_rampup=_or(requested.ema_rampup, 0.0 if transfer else 0.05) or None,
         mirror=requested.mirror,
         seed=requested.seed,
         channel_base=requested.channel_base or int(d_start.get("channel_base", 32768)),
@@ -138,11 +144,49 @@ def _fill(
         snapshot_kimg=requested.snapshot_kimg or requested.kimg / 10,
         tick_kimg=requested.tick_kimg or requested.kimg / 100,
         samples=requested.samples or 16,
+        freeze_d=requested.freeze_d,
+        path_length_weight=_or(requested.path_length_weight, 2.0 if _is_2(config) else 0.0),
+        path_length_interval=requested.path_length_interval or 4,
+        style_mixing=_or(requested.style_mixing, 0.9 if _is_2(config) else 0.0),
+        # The blur keeps D from fixing details early on; a trained start network needs none.
+        blur_sigma=_or(
+            requested.blur_sigma, 10.0 if config == "stylegan3-r" and not transfer else 0.0
+        ),
+        blur_fade_kimg=requested.blur_fade_kimg or max(batch, 1) * 200 / 32,
+        r1_interval=requested.r1_interval or 16,
+        ada_interval=requested.ada_interval or 4,
+        augment_pipe=_pipe_name(requested.augment_pipe),
+        num_layers=requested.num_layers
+        or int(g_start.get("num_layers", 0 if _is_2(config) else 14)),
+        margin_size=_or(
+            requested.margin_size, int(g_start.get("margin_size", 0 if _is_2(config) else 10))
+        ),
+        mbstd_group=requested.mbstd_group
+        or int(d_start.get("mbstd_group_size", MBSTD_GROUP) or max(batch, 1)),
+        conv_clamp=_or(requested.conv_clamp, _clamp(d_start)),
+        adam_beta1=_or(requested.adam_beta1, 0.0),
+        adam_beta2=_or(requested.adam_beta2, 0.99),
+        adam_epsilon=requested.adam_epsilon or 1e-8,
+        bad_updates_limit=requested.bad_updates_limit or 10,
     )
 
 
-def _or(value: float | None, default: float) -> float:
+def _or(value: N | None, default: N) -> N:
     return default if value is None else value
+
+
+def _pipe_name(name: str) -> AugmentPipeName:
+    for known in get_args(AugmentPipeName):
+        if name == known:
+            return cast(AugmentPipeName, known)
+    if name:
+        refuse("augment_pipe", repr(name), f"one of {', '.join(get_args(AugmentPipeName))}")
+    return "bgc"
+
+
+def _clamp(d_start: dict[str, Any]) -> float:
+    """conv_clamp of the start network; 0 where it has none."""
+    return float(d_start.get("conv_clamp", 256.0) or 0.0)
 
 
 def _is_2(config: str) -> bool:
@@ -156,144 +200,3 @@ def _known_config(architecture: str | None) -> Config | None:
         "stylegan2": "stylegan2",
     }
     return configs.get(architecture or "")
-
-
-def _check(options: TrainingOptions) -> None:
-    """Ranges that hold whatever the dataset is."""
-    for name, value in options.model_dump().items():
-        if isinstance(value, float) and not math.isfinite(value):
-            _refuse(name, value, "a finite number")
-    positive = ("kimg", "ada_kimg", "ema_kimg", "snapshot_kimg", "tick_kimg")
-    for name in positive:
-        if not getattr(options, name) > 0:
-            _refuse(name, getattr(options, name), "above 0 (thousands of images)")
-    if options.kimg >= 1e6:
-        _refuse("kimg", options.kimg, "below 1000000")
-    if not 1 <= options.batch <= _MAX_BATCH:
-        _refuse("batch", options.batch, f"from 1 to {_MAX_BATCH}")
-    if options.batch > MBSTD_GROUP and options.batch % MBSTD_GROUP:
-        nearest = options.batch // MBSTD_GROUP * MBSTD_GROUP
-        _refuse(
-            "batch",
-            options.batch,
-            f"a multiple of {MBSTD_GROUP}, because D compares images in groups of {MBSTD_GROUP} "
-            f"(the nearest are {nearest} and {nearest + MBSTD_GROUP})",
-        )
-    if options.kimg * 1000 < options.batch:
-        _refuse("kimg", options.kimg, f"at least one batch, {options.batch / 1000:g}")
-    for name in ("r1_gamma", "g_learning_rate", "d_learning_rate"):
-        if getattr(options, name) < 0:
-            _refuse(name, getattr(options, name), "at least 0")
-    if not 0 <= options.augment_p <= 1:
-        _refuse("augment_p", options.augment_p, "from 0 to 1")
-    if not -1 <= options.ada_target <= 1:
-        _refuse("ada_target", options.ada_target, "from -1 to 1")
-    if not 1 <= options.samples <= _MAX_SAMPLES:
-        _refuse("samples", options.samples, f"from 1 to {_MAX_SAMPLES}")
-    for name in ("channel_base", "channel_max", "latent_size", "mapping_layers"):
-        if getattr(options, name) < 1:
-            _refuse(name, getattr(options, name), "at least 1")
-
-
-def _refuse(name: str, value: object, wanted: str) -> NoReturn:
-    raise InvalidArgument(
-        f"{name} is {value}, but should be {wanted}.",
-        reason="TRAINING_OPTION_INVALID",
-        option=name,
-        value=value,
-    )
-
-
-def _check_start(entry: CatalogEntry, config: Config, resolution: int) -> None:
-    """Transfer learning continues a network; it does not convert one."""
-    network = entry.network
-    if network.architecture != config:
-        raise InvalidArgument(
-            f"{entry.name} is a {network.architecture} network, but the run trains {config}: "
-            f"choose the config {network.architecture}, or another start network.",
-            reason="START_ARCHITECTURE_DIFFERS",
-            start=network.architecture,
-            config=config,
-        )
-    if network.resolution != resolution:
-        raise InvalidArgument(
-            f"{entry.name} makes images of {network.resolution} px, but the dataset has images of "
-            f"{resolution} px: filter with --resolution {network.resolution} "
-            f"(or --tile-size), or choose a start network of {resolution} px.",
-            reason="START_RESOLUTION_DIFFERS",
-            start=network.resolution,
-            dataset=resolution,
-        )
-    if network.discriminator is None:
-        raise FailedPrecondition(
-            f"{entry.name} has no discriminator, so it can generate but not be trained from.",
-            reason="NETWORK_PART_MISSING",
-            resource=entry.name,
-        )
-    for key, wanted in (("c_dim", 0), ("img_channels", 3)):
-        if network.generator.get(key, wanted) != wanted:
-            raise FailedPrecondition(
-                f"{entry.name} has {key} = {network.generator[key]}, but datasets have no labels "
-                "and three channels: choose an unconditional RGB network.",
-                reason="START_NETWORK_UNSUITABLE",
-                resource=entry.name,
-            )
-
-
-def _specs(
-    requested: RequestedOptions,
-    options: TrainingOptions,
-    resolution: int,
-    entry: CatalogEntry | None,
-) -> tuple[GeneratorSpec, DiscriminatorSpec]:
-    if entry is not None:
-        g_spec = generator_spec_from_json(entry.network.generator)
-        d_spec = DiscriminatorSpec.from_json(entry.network.discriminator or {})
-        _check_capacity(requested, entry, g_spec, d_spec)
-    else:
-        radial = 2 if options.config == "stylegan3-r" else 1  # as the paper's configuration R
-        g_spec = generator_spec(
-            options.config,
-            resolution=resolution,
-            z_dim=options.latent_size,
-            w_dim=options.latent_size,
-            channel_base=options.channel_base * radial,
-            channel_max=options.channel_max * radial,
-            mapping_layers=options.mapping_layers,
-        )
-        d_spec = discriminator_spec(
-            resolution=resolution,
-            channel_base=options.channel_base,
-            channel_max=options.channel_max,
-            mbstd_group_size=MBSTD_GROUP,
-        )
-    if isinstance(g_spec, StyleGAN3Spec):
-        beta = magnitude_ema_beta(options.batch)
-        g_spec = dataclasses.replace(g_spec, magnitude_ema_beta=beta)
-    return g_spec, d_spec
-
-
-def _check_capacity(
-    requested: RequestedOptions,
-    entry: CatalogEntry,
-    g_spec: GeneratorSpec,
-    d_spec: DiscriminatorSpec,
-) -> None:
-    """Sizes come with the start network: asking for others is a misunderstanding."""
-    has = {
-        "channel_base": d_spec.channel_base,
-        "channel_max": d_spec.channel_max,
-        "latent_size": g_spec.z_dim,
-        "mapping_layers": g_spec.mapping_layers,
-    }
-    for name, value in has.items():
-        asked = getattr(requested, name)
-        if asked and asked != value:
-            raise InvalidArgument(
-                f"{name} is {asked}, but {entry.name} has {value}: leave {name} out, or start "
-                "from another network.",
-                reason="START_CAPACITY_DIFFERS",
-                option=name,
-                asked=asked,
-                start=value,
-            )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from services.trainer.augment import AugmentControl, AugmentPipe
+from services.trainer.augment import PIPES, AugmentControl, AugmentPipe
 from services.trainer.dataset import Sampler, TrainingImages
 from services.trainer.draws import KeyedDraws
 from services.trainer.losses import Losses, LossSettings
@@ -16,16 +16,10 @@ from tagloom.artifacts.run import Run, TrainingOptions
 from tagloom.networks.build import build_from_spec
 from tagloom.networks.catalog import open_network
 from tagloom.networks.spec import DiscriminatorSpec, generator_spec_from_json
-from tagloom.networks.weights import load_into
+from tagloom.networks.transfer import Transferred, transfer_weights
 from tagloom.store.interface import Store
 
 __all__ = ["Session", "change_since"]
-
-STYLE_MIXING = 0.9
-PATH_LENGTH_WEIGHT = 2.0
-PATH_LENGTH_INTERVAL = 4
-R1_INTERVAL = 16
-BLUR_SIGMA = 10.0
 
 
 @dataclass(slots=True)
@@ -38,6 +32,8 @@ class Session:
     step: TrainingStep
     origin: dict[str, list[Tensor]] = field(default_factory=dict)
     """parameters of G and D at the start of the run"""
+    transferred: dict[str, Transferred] = field(default_factory=dict)
+    """what G and D took over from the start network; empty from scratch"""
     seconds: float = 0.0
     """of training, over all attempts"""
 
@@ -51,26 +47,27 @@ class Session:
         G = build_from_spec(g_spec)
         D = build_from_spec(DiscriminatorSpec.from_json(run.discriminator))
         G_ema = build_from_spec(g_spec)
-        if run.start:
-            # G continues from the average: the field's published networks have no better one.
-            weights = open_network(store, run.start).load(store, ["G_ema", "D"])
-            load_into(G, weights["G_ema"], what=f"The weights of {run.start}")
-            load_into(D, weights["D"], what=f"The weights of {run.start}")
+        transferred = _take_over(store, run.start, G, D) if run.start else {}
         G_ema.load_state_dict(G.state_dict())
         for network in (G, D, G_ema):
             network.to(device)
-        augment = None if options.augment == "none" else AugmentPipe().to(device)
+        augment = None
+        if options.augment != "none":
+            augment = AugmentPipe(PIPES[options.augment_pipe]).to(device)
         control = None
         if augment is not None and options.augment == "ada":
-            control = AugmentControl(target=options.ada_target, kimg=options.ada_kimg)
+            control = AugmentControl(
+                target=options.ada_target, kimg=options.ada_kimg, interval=options.ada_interval
+            )
         elif augment is not None:
             augment.p.fill_(options.augment_p)
-        losses = Losses(G, D, _loss_settings(run), augment)
+        losses = Losses(G, D, _loss_settings(options), augment)
         session = cls(
             run=run,
             images=images,
             sampler=Sampler(len(images), seed=options.seed, mirror=options.mirror),
             step=TrainingStep(losses, G_ema, _step_settings(options), control),
+            transferred=transferred,
         )
         session.remember_origin(session.networks["G"], session.networks["D"])
         return session
@@ -124,10 +121,22 @@ class Session:
             step=step.steps,
             batch=options.batch,
             z_dim=int(self.run.generator["z_dim"]),
-            style_mixing=STYLE_MIXING,
+            style_mixing=options.style_mixing,
             device=step.device,
         )
         step.run(real, None, draws)
+
+
+def _take_over(store: Store, start: str, G: nn.Module, D: nn.Module) -> dict[str, Transferred]:
+    """G continues from the average: the field's published networks have no better one."""
+    entry = open_network(store, start)
+    weights = entry.load(store, ["G_ema", "D"])
+    d_spec = DiscriminatorSpec.from_json(entry.network.discriminator or {})
+    what = f"The weights of {start}"
+    return {
+        "G": transfer_weights(weights["G_ema"], entry.generator_spec, G, what=what),
+        "D": transfer_weights(weights["D"], d_spec, D, what=what),
+    }
 
 
 def change_since(origin: list[Tensor], network: nn.Module) -> float:
@@ -146,18 +155,14 @@ def change_since(origin: list[Tensor], network: nn.Module) -> float:
     return float(torch.stack(squares).mean().sqrt()) if squares else 0.0
 
 
-def _loss_settings(run: Run) -> LossSettings:
-    options = run.options
-    stylegan2 = options.config == "stylegan2"
-    # The blur keeps D from fixing details early on; a trained start network needs none.
-    blurred = options.config == "stylegan3-r" and not run.start
+def _loss_settings(options: TrainingOptions) -> LossSettings:
     return LossSettings(
         r1_gamma=options.r1_gamma,
-        style_mixing=stylegan2,
-        path_length_weight=PATH_LENGTH_WEIGHT if stylegan2 else 0.0,
-        blur_sigma=BLUR_SIGMA if blurred else 0.0,
-        blur_fade_kimg=options.batch * 200 / 32 if blurred else 0.0,
-        noise_mode="random" if stylegan2 else "const",
+        style_mixing=options.style_mixing > 0,
+        path_length_weight=options.path_length_weight,
+        blur_sigma=options.blur_sigma,
+        blur_fade_kimg=options.blur_fade_kimg,
+        noise_mode="random" if options.config == "stylegan2" else "const",
     )
 
 
@@ -166,8 +171,13 @@ def _step_settings(options: TrainingOptions) -> StepSettings:
         batch=options.batch,
         g_learning_rate=options.g_learning_rate,
         d_learning_rate=options.d_learning_rate,
-        g_regularisation_interval=PATH_LENGTH_INTERVAL if options.config == "stylegan2" else None,
-        d_regularisation_interval=R1_INTERVAL,
+        g_regularisation_interval=(
+            options.path_length_interval if options.path_length_weight > 0 else None
+        ),
+        d_regularisation_interval=options.r1_interval,
         ema_kimg=options.ema_kimg,
         ema_rampup=options.ema_rampup,
+        adam_betas=(options.adam_beta1, options.adam_beta2),
+        adam_epsilon=options.adam_epsilon,
+        bad_updates_limit=options.bad_updates_limit,
     )

@@ -45,6 +45,7 @@ class StateManifest(Manifest):
     seconds: float
     augment_p: float
     bad_updates: int
+    updates_left_out: int = 0
     statistics: list[str]
     """names of the sums in tensor `statistics`, in order"""
     tensors_sha256: str
@@ -88,6 +89,7 @@ def save_state(store: Store, session: Session) -> None:
         seconds=session.seconds,
         augment_p=session.augment_p,
         bad_updates=step.bad_updates,
+        updates_left_out=step.updates_left_out,
         statistics=names,
         tensors_sha256=digest,
         environment=environment(),
@@ -216,6 +218,7 @@ def _apply(session: Session, manifest: StateManifest, tensors: dict[str, Tensor]
     step.steps = manifest.steps
     step.images_seen = manifest.images_seen
     step.bad_updates = manifest.bad_updates
+    step.updates_left_out = manifest.updates_left_out
     if step.losses.augment is not None:
         step.losses.augment.p.fill_(manifest.augment_p)
     if step.control is not None:

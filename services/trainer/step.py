@@ -22,10 +22,6 @@ from tagloom.errors import FailedPrecondition
 
 __all__ = ["Phase", "Statistics", "StepSettings", "TrainingStep"]
 
-ADAM_BETAS = (0.0, 0.99)
-ADAM_EPS = 1e-8
-_BAD_STEPS_ALLOWED = 10
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepSettings:
@@ -43,6 +39,10 @@ class StepSettings:
     """half-life of G_ema in thousands of images"""
     ema_rampup: float | None
     """the half-life is at most this share of the images seen; None: no limit"""
+    adam_betas: tuple[float, float] = (0.0, 0.99)
+    adam_epsilon: float = 1e-8
+    bad_updates_limit: int = 10
+    """updates in a row without a finite gradient that end the run"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +106,19 @@ class TrainingStep:
         self.images_seen = 0
         self.bad_updates = 0
         """updates left out since the last good one, because a gradient was not finite"""
+        self.updates_left_out = 0
+        """of all steps"""
         self.device = next(self.G.parameters()).device
         self.statistics = Statistics(self.device)
         self.signs = torch.zeros(2, device=self.device)
         """sum and number of the signs of the real scores since ADA's last judgement"""
         self.optimizers = {
-            "G": _adam(self.G, settings.g_learning_rate, settings.g_regularisation_interval),
-            "D": _adam(self.D, settings.d_learning_rate, settings.d_regularisation_interval),
+            "G": _adam(
+                self.G, settings, settings.g_learning_rate, settings.g_regularisation_interval
+            ),
+            "D": _adam(
+                self.D, settings, settings.d_learning_rate, settings.d_regularisation_interval
+            ),
         }
         self.phases = self._phases()
         self.G.train().requires_grad_(False)
@@ -134,8 +140,9 @@ class TrainingStep:
     def run(self, real_NCHW: Tensor, real_c: Tensor | None, draws: StepDraws) -> None:
         """One step on a batch of real images in [-1, 1].
 
-        Raises FailedPrecondition (TRAINING_DIVERGED) after ten updates in a row without a finite
-        gradient; none of them has changed a weight.
+        An update whose gradient is not finite is left out, and with it all that its phase has
+        measured: weights, running means and statistics stay as they were. Raises
+        FailedPrecondition (TRAINING_DIVERGED) after `bad_updates_limit` of them in a row.
         """
         for phase in self.phases:
             if self.steps % phase.interval == 0:
@@ -148,6 +155,7 @@ class TrainingStep:
     def _run_phase(
         self, phase: Phase, real: Tensor, real_c: Tensor | None, draws: StepDraws
     ) -> None:
+        path_length_mean = self.losses.path_length_mean.clone()
         phase.optimizer.zero_grad()
         phase.network.requires_grad_(True)
         measured = self.losses.accumulate(
@@ -168,7 +176,9 @@ class TrainingStep:
             if phase.name in ("Gmain", "Dmain"):
                 self.statistics.add(f"{phase.name[0].lower()}_gradient_norm", norm)
         else:
+            self.losses.path_length_mean.copy_(path_length_mean)
             self._leave_out(phase)
+            return
         for name, values in measured.items():
             self.statistics.add(name, values)
         if "real_score" in measured:
@@ -179,8 +189,12 @@ class TrainingStep:
 
     def _leave_out(self, phase: Phase) -> None:
         self.bad_updates += 1
-        self.statistics.add("bad_updates", torch.ones([], device=self.device))
-        if self.bad_updates >= _BAD_STEPS_ALLOWED:
+        self.updates_left_out += 1
+        if phase.name in ("Dmain", "Dboth"):
+            # G's running means, which move in this phase, may have taken in what was not finite.
+            copies, buffers = self._copied
+            torch._foreach_copy_(buffers, copies)
+        if self.bad_updates >= self.settings.bad_updates_limit:
             raise FailedPrecondition(
                 f"The training diverged: {self.bad_updates} gradients in a row were not finite "
                 f"(phase {phase.name}, step {self.steps}). Continue from an earlier snapshot with "
@@ -209,6 +223,8 @@ class TrainingStep:
             return
         total, count = self.signs.tolist()
         self.signs.zero_()
+        if not count:  # every update since was left out
+            return
         p = self.control.judge(total / count, self.settings.batch * self.control.interval)
         assert self.losses.augment is not None
         self.losses.augment.p.fill_(p)
@@ -220,17 +236,19 @@ def _pairs(
     return list(targets), list(sources)
 
 
-def _adam(network: nn.Module, learning_rate: float, interval: int | None) -> Adam:
+def _adam(
+    network: nn.Module, settings: StepSettings, learning_rate: float, interval: int | None
+) -> Adam:
     """Adam, corrected for a regularisation that costs one more update every `interval` steps.
 
     StyleGAN2 (arXiv 1912.04958), appendix B: with c = k / (k + 1) the learning rate is c times,
     the betas are to the power of c.
     """
     ratio = 1.0 if interval is None else interval / (interval + 1)
-    first, second = (beta**ratio for beta in ADAM_BETAS)
+    first, second = (beta**ratio for beta in settings.adam_betas)
     return Adam(
         network.parameters(),
         learning_rate=learning_rate * ratio,
         betas=(first, second),
-        eps=ADAM_EPS,
+        eps=settings.adam_epsilon,
     )

@@ -10,6 +10,7 @@ Exit codes: 0 the run has succeeded or was stopped on request; 75 saved and inte
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import signal
 import sys
@@ -19,7 +20,7 @@ import torch
 
 from services.trainer.launch.lifeline import die_with_parent
 from services.trainer.loop import Interrupted, StateSchedule, train
-from services.trainer.worker_events import ErrorEvent, StartEvent
+from services.trainer.worker_events import ErrorEvent, LogEvent, StartEvent
 from tagloom.errors import FailedPrecondition, InvalidArgument, TagloomError
 from tagloom.progress import silent
 from tagloom.store.fenced import open_fenced
@@ -47,6 +48,9 @@ def main(arguments: list[str] | None = None) -> int:
         nonlocal stopping
         stopping = True
 
+    logger = logging.getLogger("services.trainer")
+    logger.setLevel(logging.INFO)
+    logger.addHandler(_LogLines())
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     try:
@@ -65,6 +69,13 @@ def main(arguments: list[str] | None = None) -> int:
         print(ErrorEvent.of(error).to_line(), flush=True)
         return 1
     return 0
+
+
+class _LogLines(logging.Handler):
+    """What the training logs, as lines for the launcher."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(LogEvent(record.levelno, record.getMessage()).to_line(), flush=True)
 
 
 def _check_world(environment: Mapping[str, str]) -> None:

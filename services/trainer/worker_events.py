@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 import tagloom.errors
 from tagloom.errors import TagloomError
 
-__all__ = ["ErrorEvent", "Event", "StartEvent", "parse_event"]
+__all__ = ["ErrorEvent", "Event", "LogEvent", "StartEvent", "parse_event"]
 
 _MARK = "tagloom_event"
 
@@ -51,7 +51,19 @@ class ErrorEvent:
         return json.dumps({_MARK: "error", **asdict(self)})
 
 
-Event = StartEvent | ErrorEvent
+@dataclass(frozen=True, slots=True)
+class LogEvent:
+    """Something for the server's log."""
+
+    level: int
+    """as in `logging`"""
+    message: str
+
+    def to_line(self) -> str:
+        return json.dumps({_MARK: "log", **asdict(self)})
+
+
+Event = StartEvent | ErrorEvent | LogEvent
 
 
 def parse_event(line: str) -> Event | None:
@@ -67,6 +79,8 @@ def parse_event(line: str) -> Event | None:
             return StartEvent(**values)
         if kind == "error":
             return ErrorEvent(**values)
+        if kind == "log":
+            return LogEvent(**values)
     except TypeError:
         return None
     return None

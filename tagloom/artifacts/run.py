@@ -5,10 +5,15 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
+from pydantic import model_validator
+
 from tagloom.artifacts.base import Manifest, Record
 
 __all__ = [
+    "Alarm",
+    "AlarmKind",
     "Augment",
+    "AugmentPipeName",
     "Config",
     "Progress",
     "Run",
@@ -16,10 +21,16 @@ __all__ = [
     "Snapshot",
     "Tick",
     "TrainingOptions",
+    "TransferPart",
 ]
 
 Config = Literal["stylegan3-t", "stylegan3-r", "stylegan2"]
 Augment = Literal["ada", "fixed", "none"]
+AugmentPipeName = Literal[
+    "blit", "geom", "color", "filter", "noise", "cutout", "bg", "bgc", "bgcf", "bgcfn", "bgcfnc"
+]
+"""what the augmentation may do, by the names of the ADA paper"""
+AlarmKind = Literal["mode_collapse", "discriminator_overfitting", "runaway_p", "not_finite"]
 RunState = Literal["queued", "running", "succeeded", "failed", "stopped"]
 
 
@@ -49,6 +60,64 @@ class TrainingOptions(Record):
     snapshot_kimg: float
     tick_kimg: float
     samples: int
+    freeze_d: int = 0
+    path_length_weight: float = 0.0
+    path_length_interval: int = 4
+    style_mixing: float = 0.0
+    blur_sigma: float = 0.0
+    blur_fade_kimg: float = 0.0
+    r1_interval: int = 16
+    ada_interval: int = 4
+    augment_pipe: AugmentPipeName = "bgc"
+    num_layers: int = 0
+    """0: the architecture has no such number"""
+    margin_size: int = 0
+    mbstd_group: int = 4
+    conv_clamp: float = 256.0
+    """0: no clamp"""
+    adam_beta1: float = 0.0
+    adam_beta2: float = 0.99
+    adam_epsilon: float = 1e-8
+    bad_updates_limit: int = 10
+
+    @model_validator(mode="before")
+    @classmethod
+    def _written_before_these_were_options(cls, values: Any) -> Any:
+        """Runs of the first version trained with constants, which depended on the architecture."""
+        if not isinstance(values, dict) or "path_length_weight" in values:
+            return values
+        constants: dict[str, float] = {}
+        if values.get("config") == "stylegan2":
+            constants = {"path_length_weight": 2.0, "style_mixing": 0.9}
+        if values.get("config") == "stylegan3-r" and values.get("ema_rampup") is not None:
+            fade = values.get("batch", 32) * 200 / 32
+            constants = {"blur_sigma": 10.0, "blur_fade_kimg": fade}
+        return constants | values
+
+
+class TransferPart(Record):
+    """What a network of a run took over from its start network; names are the run's."""
+
+    network: Literal["G", "D"]
+    tensors: int
+    copied: int
+    adapted: tuple[str, ...] = ()
+    """computed from the start's, because its labels were left out"""
+    fresh: tuple[str, ...] = ()
+    """begun at random"""
+    parameters: int
+    parameters_taken: int
+
+
+class Alarm(Record):
+    """Something that a person should look at. A run has at most one of each kind."""
+
+    kind: AlarmKind
+    message: str
+    active: bool
+    """at the last tick"""
+    first_kimg: float
+    last_kimg: float
 
 
 class Run(Manifest):
@@ -71,6 +140,8 @@ class Run(Manifest):
     operation: str = ""
     """`operations/trainer.{id}` that trains it, or did so last"""
     attempts: int = 0
+    transfer: tuple[TransferPart, ...] = ()
+    """G and D, where there is a start network; from the first attempt on"""
     fence: int = 0
 
 
@@ -85,6 +156,9 @@ class Progress(Manifest):
     g_parameter_change: float = 0.0
     """root mean square, over parameter tensors, of |now - start| / |start|"""
     d_parameter_change: float = 0.0
+    updates_left_out: int = 0
+    """because their gradient was not finite"""
+    alarms: tuple[Alarm, ...] = ()
     phase: str = ""
     message: str = ""
     update_time: datetime
@@ -108,6 +182,12 @@ class Tick(Record):
     d_gradient_norm: float
     peak_memory: int
     """bytes"""
+    diversity: float | None = None
+    """mean distance between samples over that between training images; None: not measured"""
+    overfitting: float | None = None
+    """how far D tells held-out from training images, 0 to 1; None: not measured"""
+    updates_left_out: int = 0
+    alarms: tuple[AlarmKind, ...] = ()
 
 
 class Snapshot(Manifest):

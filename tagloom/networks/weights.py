@@ -22,7 +22,6 @@ from tagloom.errors import DataLoss, InvalidArgument, NotFound, ResourceExhauste
 
 __all__ = [
     "NETWORK_NAMES",
-    "copy_matching",
     "description_of",
     "load_into",
     "load_weights",
@@ -157,23 +156,6 @@ def load_into(network: nn.Module, state: State, *, what: str = "the weights") ->
             differences=len(problems),
         )
     network.load_state_dict(dict(state), strict=True)
-
-
-@torch.no_grad()
-def copy_matching(source: State, network: nn.Module) -> tuple[list[str], list[str]]:
-    """Transfer learning: copy every tensor of `source` that `network` has in the same shape.
-
-    Parameters and buffers alike. Returns (names copied, names of `network` left as they were).
-    """
-    copied, left = [], []
-    for name, target in network.state_dict().items():
-        value = source.get(name)
-        if value is not None and value.shape == target.shape:
-            target.copy_(value)
-            copied.append(name)
-        else:
-            left.append(name)
-    return copied, left
 
 
 def _check_name(name: str) -> None:

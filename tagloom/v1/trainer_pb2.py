@@ -27,7 +27,7 @@ from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18tagloom/v1/trainer.proto\x12\ntagloom.v1\x1a#google/longrunning/operations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf1\x05\n\x0fTrainingOptions\x12\x32\n\x06\x63onfig\x18\x01 \x01(\x0e\x32\".tagloom.v1.TrainingOptions.Config\x12\x0c\n\x04kimg\x18\x02 \x01(\x01\x12\r\n\x05\x62\x61tch\x18\x03 \x01(\x05\x12\x15\n\x08r1_gamma\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x1c\n\x0fg_learning_rate\x18\x05 \x01(\x01H\x01\x88\x01\x01\x12\x1c\n\x0f\x64_learning_rate\x18\x06 \x01(\x01H\x02\x88\x01\x01\x12\x34\n\x07\x61ugment\x18\x07 \x01(\x0e\x32#.tagloom.v1.TrainingOptions.Augment\x12\x12\n\nada_target\x18\x08 \x01(\x01\x12\x10\n\x08\x61\x64\x61_kimg\x18\t \x01(\x01\x12\x16\n\taugment_p\x18\n \x01(\x01H\x03\x88\x01\x01\x12\x10\n\x08\x65ma_kimg\x18\x0b \x01(\x01\x12\x0e\n\x06mirror\x18\x0c \x01(\x08\x12\x0c\n\x04seed\x18\r \x01(\x03\x12\x14\n\x0c\x63hannel_base\x18\x0e \x01(\x05\x12\x13\n\x0b\x63hannel_max\x18\x0f \x01(\x05\x12\x13\n\x0blatent_size\x18\x10 \x01(\x05\x12\x16\n\x0emapping_layers\x18\x11 \x01(\x05\x12\x15\n\rsnapshot_kimg\x18\x12 \x01(\x01\x12\x11\n\ttick_kimg\x18\x13 \x01(\x01\x12\x0f\n\x07samples\x18\x14 \x01(\x05\"f\n\x06\x43onfig\x12\x16\n\x12\x43ONFIG_UNSPECIFIED\x10\x00\x12\x16\n\x12\x43ONFIG_STYLEGAN3_T\x10\x01\x12\x16\n\x12\x43ONFIG_STYLEGAN3_R\x10\x02\x12\x14\n\x10\x43ONFIG_STYLEGAN2\x10\x03\"X\n\x07\x41ugment\x12\x17\n\x13\x41UGMENT_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x41UGMENT_ADA\x10\x01\x12\x11\n\rAUGMENT_FIXED\x10\x02\x12\x10\n\x0c\x41UGMENT_NONE\x10\x03\x42\x0b\n\t_r1_gammaB\x12\n\x10_g_learning_rateB\x12\n\x10_d_learning_rateB\x0c\n\n_augment_p\"\xa4\x04\n\x03Run\x12\x0c\n\x04name\x18\x01 \x01(\t\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12$\n\x05state\x18\x04 \x01(\x0e\x32\x15.tagloom.v1.Run.State\x12\x0f\n\x07message\x18\x05 \x01(\t\x12\x0f\n\x07\x64\x61taset\x18\x06 \x01(\t\x12\x16\n\x0e\x64\x61taset_sha256\x18\x07 \x01(\t\x12\r\n\x05start\x18\x08 \x01(\t\x12,\n\x07options\x18\t \x01(\x0b\x32\x1b.tagloom.v1.TrainingOptions\x12\x12\n\nresolution\x18\n \x01(\x05\x12\x13\n\x0bimages_seen\x18\x0b \x01(\x03\x12\r\n\x05steps\x18\x0c \x01(\x03\x12\x0f\n\x07seconds\x18\r \x01(\x01\x12\x1a\n\x12g_parameter_change\x18\x0e \x01(\x01\x12\x1a\n\x12\x64_parameter_change\x18\x0f \x01(\x01\x12\x10\n\x08\x61ttempts\x18\x10 \x01(\x05\"}\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_QUEUED\x10\x01\x12\x11\n\rSTATE_RUNNING\x10\x02\x12\x13\n\x0fSTATE_SUCCEEDED\x10\x03\x12\x10\n\x0cSTATE_FAILED\x10\x04\x12\x11\n\rSTATE_STOPPED\x10\x05\"o\n\x08Snapshot\x12\x0c\n\x04name\x18\x01 \x01(\t\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04kimg\x18\x03 \x01(\x01\x12\x16\n\x0eweights_sha256\x18\x04 \x01(\t\"\xa7\x02\n\x04Tick\x12\x0c\n\x04kimg\x18\x01 \x01(\x01\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10seconds_per_kimg\x18\x03 \x01(\x01\x12\x0e\n\x06g_loss\x18\x04 \x01(\x01\x12\x0e\n\x06\x64_loss\x18\x05 \x01(\x01\x12\x12\n\nr1_penalty\x18\x06 \x01(\x01\x12\x12\n\nreal_score\x18\x07 \x01(\x01\x12\x12\n\nfake_score\x18\x08 \x01(\x01\x12\x11\n\treal_sign\x18\t \x01(\x01\x12\x11\n\taugment_p\x18\n \x01(\x01\x12\x17\n\x0fg_gradient_norm\x18\x0b \x01(\x01\x12\x17\n\x0f\x64_gradient_norm\x18\x0c \x01(\x01\x12\x19\n\x11peak_memory_bytes\x18\r \x01(\x03\"\x84\x01\n\x10\x43reateRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0f\n\x07\x64\x61taset\x18\x02 \x01(\t\x12\r\n\x05start\x18\x03 \x01(\t\x12,\n\x07options\x18\x04 \x01(\x0b\x32\x1b.tagloom.v1.TrainingOptions\x12\x12\n\nrequest_id\x18\x05 \x01(\t\"\x1d\n\rGetRunRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"8\n\x0fListRunsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"J\n\x10ListRunsResponse\x12\x1d\n\x04runs\x18\x01 \x03(\x0b\x32\x0f.tagloom.v1.Run\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x1e\n\x0eStopRunRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"B\n\x10ResumeRunRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04kimg\x18\x02 \x01(\x01\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"M\n\x14ListSnapshotsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"Y\n\x15ListSnapshotsResponse\x12\'\n\tsnapshots\x18\x01 \x03(\x0b\x32\x14.tagloom.v1.Snapshot\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"I\n\x10ListTicksRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"M\n\x11ListTicksResponse\x12\x1f\n\x05ticks\x18\x01 \x03(\x0b\x32\x10.tagloom.v1.Tick\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\" \n\x10\x44\x65leteRunRequest\x12\x0c\n\x04name\x18\x01 \x01(\t2\xbc\x04\n\x0eTrainerService\x12H\n\tCreateRun\x12\x1c.tagloom.v1.CreateRunRequest\x1a\x1d.google.longrunning.Operation\x12\x34\n\x06GetRun\x12\x19.tagloom.v1.GetRunRequest\x1a\x0f.tagloom.v1.Run\x12\x45\n\x08ListRuns\x12\x1b.tagloom.v1.ListRunsRequest\x1a\x1c.tagloom.v1.ListRunsResponse\x12\x36\n\x07StopRun\x12\x1a.tagloom.v1.StopRunRequest\x1a\x0f.tagloom.v1.Run\x12H\n\tResumeRun\x12\x1c.tagloom.v1.ResumeRunRequest\x1a\x1d.google.longrunning.Operation\x12T\n\rListSnapshots\x12 .tagloom.v1.ListSnapshotsRequest\x1a!.tagloom.v1.ListSnapshotsResponse\x12H\n\tListTicks\x12\x1c.tagloom.v1.ListTicksRequest\x1a\x1d.tagloom.v1.ListTicksResponse\x12\x41\n\tDeleteRun\x12\x1c.tagloom.v1.DeleteRunRequest\x1a\x16.google.protobuf.Emptyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18tagloom/v1/trainer.proto\x12\ntagloom.v1\x1a#google/longrunning/operations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xaa\n\n\x0fTrainingOptions\x12\x32\n\x06\x63onfig\x18\x01 \x01(\x0e\x32\".tagloom.v1.TrainingOptions.Config\x12\x0c\n\x04kimg\x18\x02 \x01(\x01\x12\r\n\x05\x62\x61tch\x18\x03 \x01(\x05\x12\x15\n\x08r1_gamma\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x1c\n\x0fg_learning_rate\x18\x05 \x01(\x01H\x01\x88\x01\x01\x12\x1c\n\x0f\x64_learning_rate\x18\x06 \x01(\x01H\x02\x88\x01\x01\x12\x34\n\x07\x61ugment\x18\x07 \x01(\x0e\x32#.tagloom.v1.TrainingOptions.Augment\x12\x12\n\nada_target\x18\x08 \x01(\x01\x12\x10\n\x08\x61\x64\x61_kimg\x18\t \x01(\x01\x12\x16\n\taugment_p\x18\n \x01(\x01H\x03\x88\x01\x01\x12\x10\n\x08\x65ma_kimg\x18\x0b \x01(\x01\x12\x0e\n\x06mirror\x18\x0c \x01(\x08\x12\x0c\n\x04seed\x18\r \x01(\x03\x12\x14\n\x0c\x63hannel_base\x18\x0e \x01(\x05\x12\x13\n\x0b\x63hannel_max\x18\x0f \x01(\x05\x12\x13\n\x0blatent_size\x18\x10 \x01(\x05\x12\x16\n\x0emapping_layers\x18\x11 \x01(\x05\x12\x15\n\rsnapshot_kimg\x18\x12 \x01(\x01\x12\x11\n\ttick_kimg\x18\x13 \x01(\x01\x12\x0f\n\x07samples\x18\x14 \x01(\x05\x12\x10\n\x08\x66reeze_d\x18\x15 \x01(\x05\x12\x17\n\nema_rampup\x18\x16 \x01(\x01H\x04\x88\x01\x01\x12\x1f\n\x12path_length_weight\x18\x17 \x01(\x01H\x05\x88\x01\x01\x12\x1c\n\x14path_length_interval\x18\x18 \x01(\x05\x12\x19\n\x0cstyle_mixing\x18\x19 \x01(\x01H\x06\x88\x01\x01\x12\x17\n\nblur_sigma\x18\x1a \x01(\x01H\x07\x88\x01\x01\x12\x16\n\x0e\x62lur_fade_kimg\x18\x1b \x01(\x01\x12\x13\n\x0br1_interval\x18\x1c \x01(\x05\x12\x14\n\x0c\x61\x64\x61_interval\x18\x1d \x01(\x05\x12\x14\n\x0c\x61ugment_pipe\x18\x1e \x01(\t\x12\x12\n\nnum_layers\x18\x1f \x01(\x05\x12\x18\n\x0bmargin_size\x18  \x01(\x05H\x08\x88\x01\x01\x12\x13\n\x0bmbstd_group\x18! \x01(\x05\x12\x17\n\nconv_clamp\x18\" \x01(\x01H\t\x88\x01\x01\x12\x17\n\nadam_beta1\x18# \x01(\x01H\n\x88\x01\x01\x12\x17\n\nadam_beta2\x18$ \x01(\x01H\x0b\x88\x01\x01\x12\x14\n\x0c\x61\x64\x61m_epsilon\x18% \x01(\x01\x12\x19\n\x11\x62\x61\x64_updates_limit\x18& \x01(\x05\"f\n\x06\x43onfig\x12\x16\n\x12\x43ONFIG_UNSPECIFIED\x10\x00\x12\x16\n\x12\x43ONFIG_STYLEGAN3_T\x10\x01\x12\x16\n\x12\x43ONFIG_STYLEGAN3_R\x10\x02\x12\x14\n\x10\x43ONFIG_STYLEGAN2\x10\x03\"X\n\x07\x41ugment\x12\x17\n\x13\x41UGMENT_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x41UGMENT_ADA\x10\x01\x12\x11\n\rAUGMENT_FIXED\x10\x02\x12\x10\n\x0c\x41UGMENT_NONE\x10\x03\x42\x0b\n\t_r1_gammaB\x12\n\x10_g_learning_rateB\x12\n\x10_d_learning_rateB\x0c\n\n_augment_pB\r\n\x0b_ema_rampupB\x15\n\x13_path_length_weightB\x0f\n\r_style_mixingB\r\n\x0b_blur_sigmaB\x0e\n\x0c_margin_sizeB\r\n\x0b_conv_clampB\r\n\x0b_adam_beta1B\r\n\x0b_adam_beta2\"\x8e\x01\n\x0cTransferPart\x12\x0f\n\x07network\x18\x01 \x01(\t\x12\x0f\n\x07tensors\x18\x02 \x01(\x05\x12\x0e\n\x06\x63opied\x18\x03 \x01(\x05\x12\x0f\n\x07\x61\x64\x61pted\x18\x04 \x03(\t\x12\r\n\x05\x66resh\x18\x05 \x03(\t\x12\x12\n\nparameters\x18\x06 \x01(\x03\x12\x18\n\x10parameters_taken\x18\x07 \x01(\x03\"\xf9\x01\n\x05\x41larm\x12$\n\x04kind\x18\x01 \x01(\x0e\x32\x16.tagloom.v1.Alarm.Kind\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0e\n\x06\x61\x63tive\x18\x03 \x01(\x08\x12\x12\n\nfirst_kimg\x18\x04 \x01(\x01\x12\x11\n\tlast_kimg\x18\x05 \x01(\x01\"\x81\x01\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x16\n\x12KIND_MODE_COLLAPSE\x10\x01\x12\"\n\x1eKIND_DISCRIMINATOR_OVERFITTING\x10\x02\x12\x12\n\x0eKIND_RUNAWAY_P\x10\x03\x12\x13\n\x0fKIND_NOT_FINITE\x10\x04\"\x8d\x05\n\x03Run\x12\x0c\n\x04name\x18\x01 \x01(\t\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12$\n\x05state\x18\x04 \x01(\x0e\x32\x15.tagloom.v1.Run.State\x12\x0f\n\x07message\x18\x05 \x01(\t\x12\x0f\n\x07\x64\x61taset\x18\x06 \x01(\t\x12\x16\n\x0e\x64\x61taset_sha256\x18\x07 \x01(\t\x12\r\n\x05start\x18\x08 \x01(\t\x12,\n\x07options\x18\t \x01(\x0b\x32\x1b.tagloom.v1.TrainingOptions\x12\x12\n\nresolution\x18\n \x01(\x05\x12\x13\n\x0bimages_seen\x18\x0b \x01(\x03\x12\r\n\x05steps\x18\x0c \x01(\x03\x12\x0f\n\x07seconds\x18\r \x01(\x01\x12\x1a\n\x12g_parameter_change\x18\x0e \x01(\x01\x12\x1a\n\x12\x64_parameter_change\x18\x0f \x01(\x01\x12\x10\n\x08\x61ttempts\x18\x10 \x01(\x05\x12*\n\x08transfer\x18\x11 \x03(\x0b\x32\x18.tagloom.v1.TransferPart\x12!\n\x06\x61larms\x18\x12 \x03(\x0b\x32\x11.tagloom.v1.Alarm\x12\x18\n\x10updates_left_out\x18\x13 \x01(\x03\"}\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_QUEUED\x10\x01\x12\x11\n\rSTATE_RUNNING\x10\x02\x12\x13\n\x0fSTATE_SUCCEEDED\x10\x03\x12\x10\n\x0cSTATE_FAILED\x10\x04\x12\x11\n\rSTATE_STOPPED\x10\x05\"o\n\x08Snapshot\x12\x0c\n\x04name\x18\x01 \x01(\t\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04kimg\x18\x03 \x01(\x01\x12\x16\n\x0eweights_sha256\x18\x04 \x01(\t\"\xb9\x03\n\x04Tick\x12\x0c\n\x04kimg\x18\x01 \x01(\x01\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10seconds_per_kimg\x18\x03 \x01(\x01\x12\x0e\n\x06g_loss\x18\x04 \x01(\x01\x12\x0e\n\x06\x64_loss\x18\x05 \x01(\x01\x12\x12\n\nr1_penalty\x18\x06 \x01(\x01\x12\x12\n\nreal_score\x18\x07 \x01(\x01\x12\x12\n\nfake_score\x18\x08 \x01(\x01\x12\x11\n\treal_sign\x18\t \x01(\x01\x12\x11\n\taugment_p\x18\n \x01(\x01\x12\x17\n\x0fg_gradient_norm\x18\x0b \x01(\x01\x12\x17\n\x0f\x64_gradient_norm\x18\x0c \x01(\x01\x12\x19\n\x11peak_memory_bytes\x18\r \x01(\x03\x12\x16\n\tdiversity\x18\x0e \x01(\x01H\x00\x88\x01\x01\x12\x18\n\x0boverfitting\x18\x0f \x01(\x01H\x01\x88\x01\x01\x12\x18\n\x10updates_left_out\x18\x10 \x01(\x05\x12&\n\x06\x61larms\x18\x11 \x03(\x0e\x32\x16.tagloom.v1.Alarm.KindB\x0c\n\n_diversityB\x0e\n\x0c_overfitting\"\x84\x01\n\x10\x43reateRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0f\n\x07\x64\x61taset\x18\x02 \x01(\t\x12\r\n\x05start\x18\x03 \x01(\t\x12,\n\x07options\x18\x04 \x01(\x0b\x32\x1b.tagloom.v1.TrainingOptions\x12\x12\n\nrequest_id\x18\x05 \x01(\t\"\x1d\n\rGetRunRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"8\n\x0fListRunsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"J\n\x10ListRunsResponse\x12\x1d\n\x04runs\x18\x01 \x03(\x0b\x32\x0f.tagloom.v1.Run\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x1e\n\x0eStopRunRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"B\n\x10ResumeRunRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04kimg\x18\x02 \x01(\x01\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"M\n\x14ListSnapshotsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"Y\n\x15ListSnapshotsResponse\x12\'\n\tsnapshots\x18\x01 \x03(\x0b\x32\x14.tagloom.v1.Snapshot\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"I\n\x10ListTicksRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"M\n\x11ListTicksResponse\x12\x1f\n\x05ticks\x18\x01 \x03(\x0b\x32\x10.tagloom.v1.Tick\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\" \n\x10\x44\x65leteRunRequest\x12\x0c\n\x04name\x18\x01 \x01(\t2\xbc\x04\n\x0eTrainerService\x12H\n\tCreateRun\x12\x1c.tagloom.v1.CreateRunRequest\x1a\x1d.google.longrunning.Operation\x12\x34\n\x06GetRun\x12\x19.tagloom.v1.GetRunRequest\x1a\x0f.tagloom.v1.Run\x12\x45\n\x08ListRuns\x12\x1b.tagloom.v1.ListRunsRequest\x1a\x1c.tagloom.v1.ListRunsResponse\x12\x36\n\x07StopRun\x12\x1a.tagloom.v1.StopRunRequest\x1a\x0f.tagloom.v1.Run\x12H\n\tResumeRun\x12\x1c.tagloom.v1.ResumeRunRequest\x1a\x1d.google.longrunning.Operation\x12T\n\rListSnapshots\x12 .tagloom.v1.ListSnapshotsRequest\x1a!.tagloom.v1.ListSnapshotsResponse\x12H\n\tListTicks\x12\x1c.tagloom.v1.ListTicksRequest\x1a\x1d.tagloom.v1.ListTicksResponse\x12\x41\n\tDeleteRun\x12\x1c.tagloom.v1.DeleteRunRequest\x1a\x16.google.protobuf.Emptyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,41 +35,47 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tagloom.v1.trainer_pb2', _g
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_TRAININGOPTIONS']._serialized_start=140
-  _globals['_TRAININGOPTIONS']._serialized_end=893
-  _globals['_TRAININGOPTIONS_CONFIG']._serialized_start=634
-  _globals['_TRAININGOPTIONS_CONFIG']._serialized_end=736
-  _globals['_TRAININGOPTIONS_AUGMENT']._serialized_start=738
-  _globals['_TRAININGOPTIONS_AUGMENT']._serialized_end=826
-  _globals['_RUN']._serialized_start=896
-  _globals['_RUN']._serialized_end=1444
-  _globals['_RUN_STATE']._serialized_start=1319
-  _globals['_RUN_STATE']._serialized_end=1444
-  _globals['_SNAPSHOT']._serialized_start=1446
-  _globals['_SNAPSHOT']._serialized_end=1557
-  _globals['_TICK']._serialized_start=1560
-  _globals['_TICK']._serialized_end=1855
-  _globals['_CREATERUNREQUEST']._serialized_start=1858
-  _globals['_CREATERUNREQUEST']._serialized_end=1990
-  _globals['_GETRUNREQUEST']._serialized_start=1992
-  _globals['_GETRUNREQUEST']._serialized_end=2021
-  _globals['_LISTRUNSREQUEST']._serialized_start=2023
-  _globals['_LISTRUNSREQUEST']._serialized_end=2079
-  _globals['_LISTRUNSRESPONSE']._serialized_start=2081
-  _globals['_LISTRUNSRESPONSE']._serialized_end=2155
-  _globals['_STOPRUNREQUEST']._serialized_start=2157
-  _globals['_STOPRUNREQUEST']._serialized_end=2187
-  _globals['_RESUMERUNREQUEST']._serialized_start=2189
-  _globals['_RESUMERUNREQUEST']._serialized_end=2255
-  _globals['_LISTSNAPSHOTSREQUEST']._serialized_start=2257
-  _globals['_LISTSNAPSHOTSREQUEST']._serialized_end=2334
-  _globals['_LISTSNAPSHOTSRESPONSE']._serialized_start=2336
-  _globals['_LISTSNAPSHOTSRESPONSE']._serialized_end=2425
-  _globals['_LISTTICKSREQUEST']._serialized_start=2427
-  _globals['_LISTTICKSREQUEST']._serialized_end=2500
-  _globals['_LISTTICKSRESPONSE']._serialized_start=2502
-  _globals['_LISTTICKSRESPONSE']._serialized_end=2579
-  _globals['_DELETERUNREQUEST']._serialized_start=2581
-  _globals['_DELETERUNREQUEST']._serialized_end=2613
-  _globals['_TRAINERSERVICE']._serialized_start=2616
-  _globals['_TRAINERSERVICE']._serialized_end=3188
+  _globals['_TRAININGOPTIONS']._serialized_end=1462
+  _globals['_TRAININGOPTIONS_CONFIG']._serialized_start=1072
+  _globals['_TRAININGOPTIONS_CONFIG']._serialized_end=1174
+  _globals['_TRAININGOPTIONS_AUGMENT']._serialized_start=1176
+  _globals['_TRAININGOPTIONS_AUGMENT']._serialized_end=1264
+  _globals['_TRANSFERPART']._serialized_start=1465
+  _globals['_TRANSFERPART']._serialized_end=1607
+  _globals['_ALARM']._serialized_start=1610
+  _globals['_ALARM']._serialized_end=1859
+  _globals['_ALARM_KIND']._serialized_start=1730
+  _globals['_ALARM_KIND']._serialized_end=1859
+  _globals['_RUN']._serialized_start=1862
+  _globals['_RUN']._serialized_end=2515
+  _globals['_RUN_STATE']._serialized_start=2390
+  _globals['_RUN_STATE']._serialized_end=2515
+  _globals['_SNAPSHOT']._serialized_start=2517
+  _globals['_SNAPSHOT']._serialized_end=2628
+  _globals['_TICK']._serialized_start=2631
+  _globals['_TICK']._serialized_end=3072
+  _globals['_CREATERUNREQUEST']._serialized_start=3075
+  _globals['_CREATERUNREQUEST']._serialized_end=3207
+  _globals['_GETRUNREQUEST']._serialized_start=3209
+  _globals['_GETRUNREQUEST']._serialized_end=3238
+  _globals['_LISTRUNSREQUEST']._serialized_start=3240
+  _globals['_LISTRUNSREQUEST']._serialized_end=3296
+  _globals['_LISTRUNSRESPONSE']._serialized_start=3298
+  _globals['_LISTRUNSRESPONSE']._serialized_end=3372
+  _globals['_STOPRUNREQUEST']._serialized_start=3374
+  _globals['_STOPRUNREQUEST']._serialized_end=3404
+  _globals['_RESUMERUNREQUEST']._serialized_start=3406
+  _globals['_RESUMERUNREQUEST']._serialized_end=3472
+  _globals['_LISTSNAPSHOTSREQUEST']._serialized_start=3474
+  _globals['_LISTSNAPSHOTSREQUEST']._serialized_end=3551
+  _globals['_LISTSNAPSHOTSRESPONSE']._serialized_start=3553
+  _globals['_LISTSNAPSHOTSRESPONSE']._serialized_end=3642
+  _globals['_LISTTICKSREQUEST']._serialized_start=3644
+  _globals['_LISTTICKSREQUEST']._serialized_end=3717
+  _globals['_LISTTICKSRESPONSE']._serialized_start=3719
+  _globals['_LISTTICKSRESPONSE']._serialized_end=3796
+  _globals['_DELETERUNREQUEST']._serialized_start=3798
+  _globals['_DELETERUNREQUEST']._serialized_end=3830
+  _globals['_TRAINERSERVICE']._serialized_start=3833
+  _globals['_TRAINERSERVICE']._serialized_end=4405
 # @@protoc_insertion_point(module_scope)

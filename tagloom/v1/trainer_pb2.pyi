@@ -13,7 +13,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class TrainingOptions(_message.Message):
-    __slots__ = ("config", "kimg", "batch", "r1_gamma", "g_learning_rate", "d_learning_rate", "augment", "ada_target", "ada_kimg", "augment_p", "ema_kimg", "mirror", "seed", "channel_base", "channel_max", "latent_size", "mapping_layers", "snapshot_kimg", "tick_kimg", "samples")
+    __slots__ = ("config", "kimg", "batch", "r1_gamma", "g_learning_rate", "d_learning_rate", "augment", "ada_target", "ada_kimg", "augment_p", "ema_kimg", "mirror", "seed", "channel_base", "channel_max", "latent_size", "mapping_layers", "snapshot_kimg", "tick_kimg", "samples", "freeze_d", "ema_rampup", "path_length_weight", "path_length_interval", "style_mixing", "blur_sigma", "blur_fade_kimg", "r1_interval", "ada_interval", "augment_pipe", "num_layers", "margin_size", "mbstd_group", "conv_clamp", "adam_beta1", "adam_beta2", "adam_epsilon", "bad_updates_limit")
     class Config(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         CONFIG_UNSPECIFIED: _ClassVar[TrainingOptions.Config]
@@ -54,6 +54,24 @@ class TrainingOptions(_message.Message):
     SNAPSHOT_KIMG_FIELD_NUMBER: _ClassVar[int]
     TICK_KIMG_FIELD_NUMBER: _ClassVar[int]
     SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    FREEZE_D_FIELD_NUMBER: _ClassVar[int]
+    EMA_RAMPUP_FIELD_NUMBER: _ClassVar[int]
+    PATH_LENGTH_WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    PATH_LENGTH_INTERVAL_FIELD_NUMBER: _ClassVar[int]
+    STYLE_MIXING_FIELD_NUMBER: _ClassVar[int]
+    BLUR_SIGMA_FIELD_NUMBER: _ClassVar[int]
+    BLUR_FADE_KIMG_FIELD_NUMBER: _ClassVar[int]
+    R1_INTERVAL_FIELD_NUMBER: _ClassVar[int]
+    ADA_INTERVAL_FIELD_NUMBER: _ClassVar[int]
+    AUGMENT_PIPE_FIELD_NUMBER: _ClassVar[int]
+    NUM_LAYERS_FIELD_NUMBER: _ClassVar[int]
+    MARGIN_SIZE_FIELD_NUMBER: _ClassVar[int]
+    MBSTD_GROUP_FIELD_NUMBER: _ClassVar[int]
+    CONV_CLAMP_FIELD_NUMBER: _ClassVar[int]
+    ADAM_BETA1_FIELD_NUMBER: _ClassVar[int]
+    ADAM_BETA2_FIELD_NUMBER: _ClassVar[int]
+    ADAM_EPSILON_FIELD_NUMBER: _ClassVar[int]
+    BAD_UPDATES_LIMIT_FIELD_NUMBER: _ClassVar[int]
     config: TrainingOptions.Config
     kimg: float
     batch: int
@@ -74,10 +92,72 @@ class TrainingOptions(_message.Message):
     snapshot_kimg: float
     tick_kimg: float
     samples: int
-    def __init__(self, config: _Optional[_Union[TrainingOptions.Config, str]] = ..., kimg: _Optional[float] = ..., batch: _Optional[int] = ..., r1_gamma: _Optional[float] = ..., g_learning_rate: _Optional[float] = ..., d_learning_rate: _Optional[float] = ..., augment: _Optional[_Union[TrainingOptions.Augment, str]] = ..., ada_target: _Optional[float] = ..., ada_kimg: _Optional[float] = ..., augment_p: _Optional[float] = ..., ema_kimg: _Optional[float] = ..., mirror: _Optional[bool] = ..., seed: _Optional[int] = ..., channel_base: _Optional[int] = ..., channel_max: _Optional[int] = ..., latent_size: _Optional[int] = ..., mapping_layers: _Optional[int] = ..., snapshot_kimg: _Optional[float] = ..., tick_kimg: _Optional[float] = ..., samples: _Optional[int] = ...) -> None: ...
+    freeze_d: int
+    ema_rampup: float
+    path_length_weight: float
+    path_length_interval: int
+    style_mixing: float
+    blur_sigma: float
+    blur_fade_kimg: float
+    r1_interval: int
+    ada_interval: int
+    augment_pipe: str
+    num_layers: int
+    margin_size: int
+    mbstd_group: int
+    conv_clamp: float
+    adam_beta1: float
+    adam_beta2: float
+    adam_epsilon: float
+    bad_updates_limit: int
+    def __init__(self, config: _Optional[_Union[TrainingOptions.Config, str]] = ..., kimg: _Optional[float] = ..., batch: _Optional[int] = ..., r1_gamma: _Optional[float] = ..., g_learning_rate: _Optional[float] = ..., d_learning_rate: _Optional[float] = ..., augment: _Optional[_Union[TrainingOptions.Augment, str]] = ..., ada_target: _Optional[float] = ..., ada_kimg: _Optional[float] = ..., augment_p: _Optional[float] = ..., ema_kimg: _Optional[float] = ..., mirror: _Optional[bool] = ..., seed: _Optional[int] = ..., channel_base: _Optional[int] = ..., channel_max: _Optional[int] = ..., latent_size: _Optional[int] = ..., mapping_layers: _Optional[int] = ..., snapshot_kimg: _Optional[float] = ..., tick_kimg: _Optional[float] = ..., samples: _Optional[int] = ..., freeze_d: _Optional[int] = ..., ema_rampup: _Optional[float] = ..., path_length_weight: _Optional[float] = ..., path_length_interval: _Optional[int] = ..., style_mixing: _Optional[float] = ..., blur_sigma: _Optional[float] = ..., blur_fade_kimg: _Optional[float] = ..., r1_interval: _Optional[int] = ..., ada_interval: _Optional[int] = ..., augment_pipe: _Optional[str] = ..., num_layers: _Optional[int] = ..., margin_size: _Optional[int] = ..., mbstd_group: _Optional[int] = ..., conv_clamp: _Optional[float] = ..., adam_beta1: _Optional[float] = ..., adam_beta2: _Optional[float] = ..., adam_epsilon: _Optional[float] = ..., bad_updates_limit: _Optional[int] = ...) -> None: ...
+
+class TransferPart(_message.Message):
+    __slots__ = ("network", "tensors", "copied", "adapted", "fresh", "parameters", "parameters_taken")
+    NETWORK_FIELD_NUMBER: _ClassVar[int]
+    TENSORS_FIELD_NUMBER: _ClassVar[int]
+    COPIED_FIELD_NUMBER: _ClassVar[int]
+    ADAPTED_FIELD_NUMBER: _ClassVar[int]
+    FRESH_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_TAKEN_FIELD_NUMBER: _ClassVar[int]
+    network: str
+    tensors: int
+    copied: int
+    adapted: _containers.RepeatedScalarFieldContainer[str]
+    fresh: _containers.RepeatedScalarFieldContainer[str]
+    parameters: int
+    parameters_taken: int
+    def __init__(self, network: _Optional[str] = ..., tensors: _Optional[int] = ..., copied: _Optional[int] = ..., adapted: _Optional[_Iterable[str]] = ..., fresh: _Optional[_Iterable[str]] = ..., parameters: _Optional[int] = ..., parameters_taken: _Optional[int] = ...) -> None: ...
+
+class Alarm(_message.Message):
+    __slots__ = ("kind", "message", "active", "first_kimg", "last_kimg")
+    class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        KIND_UNSPECIFIED: _ClassVar[Alarm.Kind]
+        KIND_MODE_COLLAPSE: _ClassVar[Alarm.Kind]
+        KIND_DISCRIMINATOR_OVERFITTING: _ClassVar[Alarm.Kind]
+        KIND_RUNAWAY_P: _ClassVar[Alarm.Kind]
+        KIND_NOT_FINITE: _ClassVar[Alarm.Kind]
+    KIND_UNSPECIFIED: Alarm.Kind
+    KIND_MODE_COLLAPSE: Alarm.Kind
+    KIND_DISCRIMINATOR_OVERFITTING: Alarm.Kind
+    KIND_RUNAWAY_P: Alarm.Kind
+    KIND_NOT_FINITE: Alarm.Kind
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    ACTIVE_FIELD_NUMBER: _ClassVar[int]
+    FIRST_KIMG_FIELD_NUMBER: _ClassVar[int]
+    LAST_KIMG_FIELD_NUMBER: _ClassVar[int]
+    kind: Alarm.Kind
+    message: str
+    active: bool
+    first_kimg: float
+    last_kimg: float
+    def __init__(self, kind: _Optional[_Union[Alarm.Kind, str]] = ..., message: _Optional[str] = ..., active: _Optional[bool] = ..., first_kimg: _Optional[float] = ..., last_kimg: _Optional[float] = ...) -> None: ...
 
 class Run(_message.Message):
-    __slots__ = ("name", "create_time", "update_time", "state", "message", "dataset", "dataset_sha256", "start", "options", "resolution", "images_seen", "steps", "seconds", "g_parameter_change", "d_parameter_change", "attempts")
+    __slots__ = ("name", "create_time", "update_time", "state", "message", "dataset", "dataset_sha256", "start", "options", "resolution", "images_seen", "steps", "seconds", "g_parameter_change", "d_parameter_change", "attempts", "transfer", "alarms", "updates_left_out")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[Run.State]
@@ -108,6 +188,9 @@ class Run(_message.Message):
     G_PARAMETER_CHANGE_FIELD_NUMBER: _ClassVar[int]
     D_PARAMETER_CHANGE_FIELD_NUMBER: _ClassVar[int]
     ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    TRANSFER_FIELD_NUMBER: _ClassVar[int]
+    ALARMS_FIELD_NUMBER: _ClassVar[int]
+    UPDATES_LEFT_OUT_FIELD_NUMBER: _ClassVar[int]
     name: str
     create_time: _timestamp_pb2.Timestamp
     update_time: _timestamp_pb2.Timestamp
@@ -124,7 +207,10 @@ class Run(_message.Message):
     g_parameter_change: float
     d_parameter_change: float
     attempts: int
-    def __init__(self, name: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., state: _Optional[_Union[Run.State, str]] = ..., message: _Optional[str] = ..., dataset: _Optional[str] = ..., dataset_sha256: _Optional[str] = ..., start: _Optional[str] = ..., options: _Optional[_Union[TrainingOptions, _Mapping]] = ..., resolution: _Optional[int] = ..., images_seen: _Optional[int] = ..., steps: _Optional[int] = ..., seconds: _Optional[float] = ..., g_parameter_change: _Optional[float] = ..., d_parameter_change: _Optional[float] = ..., attempts: _Optional[int] = ...) -> None: ...
+    transfer: _containers.RepeatedCompositeFieldContainer[TransferPart]
+    alarms: _containers.RepeatedCompositeFieldContainer[Alarm]
+    updates_left_out: int
+    def __init__(self, name: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., state: _Optional[_Union[Run.State, str]] = ..., message: _Optional[str] = ..., dataset: _Optional[str] = ..., dataset_sha256: _Optional[str] = ..., start: _Optional[str] = ..., options: _Optional[_Union[TrainingOptions, _Mapping]] = ..., resolution: _Optional[int] = ..., images_seen: _Optional[int] = ..., steps: _Optional[int] = ..., seconds: _Optional[float] = ..., g_parameter_change: _Optional[float] = ..., d_parameter_change: _Optional[float] = ..., attempts: _Optional[int] = ..., transfer: _Optional[_Iterable[_Union[TransferPart, _Mapping]]] = ..., alarms: _Optional[_Iterable[_Union[Alarm, _Mapping]]] = ..., updates_left_out: _Optional[int] = ...) -> None: ...
 
 class Snapshot(_message.Message):
     __slots__ = ("name", "create_time", "kimg", "weights_sha256")
@@ -139,7 +225,7 @@ class Snapshot(_message.Message):
     def __init__(self, name: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., kimg: _Optional[float] = ..., weights_sha256: _Optional[str] = ...) -> None: ...
 
 class Tick(_message.Message):
-    __slots__ = ("kimg", "time", "seconds_per_kimg", "g_loss", "d_loss", "r1_penalty", "real_score", "fake_score", "real_sign", "augment_p", "g_gradient_norm", "d_gradient_norm", "peak_memory_bytes")
+    __slots__ = ("kimg", "time", "seconds_per_kimg", "g_loss", "d_loss", "r1_penalty", "real_score", "fake_score", "real_sign", "augment_p", "g_gradient_norm", "d_gradient_norm", "peak_memory_bytes", "diversity", "overfitting", "updates_left_out", "alarms")
     KIMG_FIELD_NUMBER: _ClassVar[int]
     TIME_FIELD_NUMBER: _ClassVar[int]
     SECONDS_PER_KIMG_FIELD_NUMBER: _ClassVar[int]
@@ -153,6 +239,10 @@ class Tick(_message.Message):
     G_GRADIENT_NORM_FIELD_NUMBER: _ClassVar[int]
     D_GRADIENT_NORM_FIELD_NUMBER: _ClassVar[int]
     PEAK_MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    DIVERSITY_FIELD_NUMBER: _ClassVar[int]
+    OVERFITTING_FIELD_NUMBER: _ClassVar[int]
+    UPDATES_LEFT_OUT_FIELD_NUMBER: _ClassVar[int]
+    ALARMS_FIELD_NUMBER: _ClassVar[int]
     kimg: float
     time: _timestamp_pb2.Timestamp
     seconds_per_kimg: float
@@ -166,7 +256,11 @@ class Tick(_message.Message):
     g_gradient_norm: float
     d_gradient_norm: float
     peak_memory_bytes: int
-    def __init__(self, kimg: _Optional[float] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., seconds_per_kimg: _Optional[float] = ..., g_loss: _Optional[float] = ..., d_loss: _Optional[float] = ..., r1_penalty: _Optional[float] = ..., real_score: _Optional[float] = ..., fake_score: _Optional[float] = ..., real_sign: _Optional[float] = ..., augment_p: _Optional[float] = ..., g_gradient_norm: _Optional[float] = ..., d_gradient_norm: _Optional[float] = ..., peak_memory_bytes: _Optional[int] = ...) -> None: ...
+    diversity: float
+    overfitting: float
+    updates_left_out: int
+    alarms: _containers.RepeatedScalarFieldContainer[Alarm.Kind]
+    def __init__(self, kimg: _Optional[float] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., seconds_per_kimg: _Optional[float] = ..., g_loss: _Optional[float] = ..., d_loss: _Optional[float] = ..., r1_penalty: _Optional[float] = ..., real_score: _Optional[float] = ..., fake_score: _Optional[float] = ..., real_sign: _Optional[float] = ..., augment_p: _Optional[float] = ..., g_gradient_norm: _Optional[float] = ..., d_gradient_norm: _Optional[float] = ..., peak_memory_bytes: _Optional[int] = ..., diversity: _Optional[float] = ..., overfitting: _Optional[float] = ..., updates_left_out: _Optional[int] = ..., alarms: _Optional[_Iterable[_Union[Alarm.Kind, str]]] = ...) -> None: ...
 
 class CreateRunRequest(_message.Message):
     __slots__ = ("run_id", "dataset", "start", "options", "request_id")

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from services.trainer.augment.control import AugmentControl
 from services.trainer.augment.draws import Draws
-from services.trainer.augment.pipe import AugmentPipe, AugmentSettings
+from services.trainer.augment.pipe import PIPES, AugmentPipe, AugmentSettings
 
-__all__ = ["AugmentControl", "AugmentPipe", "AugmentSettings", "Draws"]
+__all__ = ["PIPES", "AugmentControl", "AugmentPipe", "AugmentSettings", "Draws"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +20,7 @@ from services.trainer.augment.draws import Draws
 from services.trainer.augment.wavelets import SYM6, band_filters
 from tagloom.networks.ops.upfirdn2d import downsample2d, setup_filter, upsample2d
 
-__all__ = ["BGC", "AugmentPipe", "AugmentSettings"]
+__all__ = ["BGC", "PIPES", "AugmentPipe", "AugmentSettings"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,21 +68,34 @@ class AugmentSettings:
                 raise ValueError(f"{field.name} = {value} should be a number of at least 0")
 
 
-# Blit, geometry and colour: the paper's default.
-BGC = AugmentSettings(
-    xflip=1,
-    rotate90=1,
-    xint=1,
-    scale=1,
-    rotate=1,
-    aniso=1,
-    xfrac=1,
-    brightness=1,
-    contrast=1,
-    lumaflip=1,
-    hue=1,
-    saturation=1,
-)
+# The paper's groups (section 2.2): pixel blitting, geometry, colour, and the rest one by one.
+_GROUPS = {
+    "blit": ("xflip", "rotate90", "xint"),
+    "geom": ("scale", "rotate", "aniso", "xfrac"),
+    "color": ("brightness", "contrast", "lumaflip", "hue", "saturation"),
+    "filter": ("imgfilter",),
+    "noise": ("noise",),
+    "cutout": ("cutout",),
+}
+
+
+def _pipe(*groups: str) -> AugmentSettings:
+    strengths: dict[str, Any] = {name: 1 for group in groups for name in _GROUPS[group]}
+    return AugmentSettings(**strengths)
+
+
+PIPES: dict[str, AugmentSettings] = {
+    **{group: _pipe(group) for group in _GROUPS},
+    **{
+        "".join(group[0] for group in groups): _pipe(*groups)
+        for count in range(2, len(_GROUPS) + 1)
+        for groups in [tuple(_GROUPS)[:count]]
+    },
+}
+"""By the names that the paper and its users have for them: blit, geom, …, bg, bgc, …, bgcfnc."""
+
+BGC = PIPES["bgc"]
+"""Blit, geometry and colour: the paper's default."""
 
 # Mean power spectrum of natural images over the four bands (appendix B).
 _BAND_POWER = (10 / 13, 1 / 13, 1 / 13, 1 / 13)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -13,12 +14,13 @@ import threading
 from pathlib import Path
 
 from services.trainer.launch.interface import Assignment
-from services.trainer.worker_events import ErrorEvent, parse_event
+from services.trainer.worker_events import ErrorEvent, LogEvent, parse_event
 from tagloom.compute import COMPUTE_ENVIRONMENT
 from tagloom.errors import TagloomError, Unavailable
 
 __all__ = ["LocalProcess", "ProcessLauncher"]
 
+_LOG = logging.getLogger(__name__)
 _LOG_LINES = 30
 _ROOT = Path(__file__).resolve().parents[3]
 
@@ -60,14 +62,15 @@ class ProcessLauncher:
                 "or raise the limit on processes, then resume the run.",
                 reason="TRAINING_NOT_STARTED",
             ) from error
-        return LocalProcess(process)
+        return LocalProcess(process, f"runs/{assignment.run_id}")
 
 
 class LocalProcess:
     """torchrun and the worker below it."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self._process = process
+    def __init__(self, process: subprocess.Popen[str], name: str) -> None:
+        """name: of the run, for the log."""
+        self._process, self._name = process, name
         self._log: collections.deque[str] = collections.deque(maxlen=_LOG_LINES)
         self._error: ErrorEvent | None = None
         self._reader = threading.Thread(target=self._read, name="training-log", daemon=True)
@@ -90,6 +93,8 @@ class LocalProcess:
                     self._log.append(line.rstrip())
                 elif isinstance(event, ErrorEvent):
                     self._error = event
+                elif isinstance(event, LogEvent):
+                    _LOG.log(event.level, "%s: %s", self._name, event.message)
 
     def poll(self) -> int | None:
         return self._process.poll()

@@ -51,7 +51,8 @@ class Commands:
                 stderr=subprocess.STDOUT,
                 text=True,
                 start_new_session=True,
-            )
+            ),
+            f"runs/{assignment.run_id}",
         )
 
 

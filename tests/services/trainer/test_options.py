@@ -11,10 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.trainer.loop import train
-from services.trainer.options import RequestedOptions, _check, _fill, plan_run
+from services.trainer.options import RequestedOptions, _fill, plan_run
+from services.trainer.ranges import check_ranges
+from services.trainer.specs import freezable_layers
 from tagloom.artifacts.dataset import Dataset
-from tagloom.artifacts.run import Run
+from tagloom.artifacts.run import Run, TrainingOptions
 from tagloom.errors import FailedPrecondition, InvalidArgument, NotFound
+from tagloom.networks.build import build_from_spec, discriminator_spec
 from tagloom.progress import silent
 from tagloom.store import Store
 
@@ -40,6 +43,17 @@ def test_official_defaults(plan: Callable[..., Run]) -> None:
     assert (options.channel_base, options.channel_max) == (32768, 512)
     assert (options.latent_size, options.mapping_layers) == (512, 2)
     assert (options.snapshot_kimg, options.tick_kimg, options.samples) == (1, 0.1, 16)
+    assert (options.r1_interval, options.ada_interval, options.augment_pipe) == (16, 4, "bgc")
+    assert (options.num_layers, options.margin_size, options.mbstd_group) == (14, 10, 4)
+    assert (options.adam_beta1, options.adam_beta2, options.adam_epsilon) == (0, 0.99, 1e-8)
+    assert (options.conv_clamp, options.freeze_d, options.bad_updates_limit) == (256, 0, 10)
+    # Path lengths and style mixing are StyleGAN2's, the blur is StyleGAN3-R's.
+    assert options.path_length_weight == options.style_mixing == options.blur_sigma == 0
+    stylegan2 = plan(config="stylegan2").options
+    assert (stylegan2.path_length_weight, stylegan2.path_length_interval) == (2, 4)
+    assert (stylegan2.style_mixing, stylegan2.num_layers) == (0.9, 0)
+    radial = plan(config="stylegan3-r").options
+    assert (radial.blur_sigma, radial.blur_fade_kimg) == (10, 200)
     assert plan(config="stylegan2").options.g_learning_rate == 0.002
     assert plan(config="stylegan2").options.mapping_layers == 8
 
@@ -79,6 +93,24 @@ def test_networks_are_described_for_the_architecture(plan: Callable[..., Run]) -
         ({"samples": 1000}, "samples is 1000, but should be from 1 to 256"),
         ({"channel_max": -1}, "channel_max is -1"),
         ({"latent_size": -1}, "latent_size is -1"),
+        ({"freeze_d": 2}, "freeze_d is 2, but should be left out or 0 without a start network"),
+        ({"freeze_d": -1}, "freeze_d is -1, but should be at least 0"),
+        ({"ema_rampup": 1.5}, r"ema_rampup is 1\.5, but should be from 0 \(no ramp-up\) to 1"),
+        ({"path_length_weight": 2.0}, r"left out or 0, because stylegan3-t does not train with it"),
+        ({"style_mixing": 0.9}, r"style_mixing is 0\.9, but should be left out or 0"),
+        ({"config": "stylegan2", "style_mixing": 2.0}, r"style_mixing is 2\.0, .* from 0 to 1"),
+        ({"blur_sigma": -1.0}, r"blur_sigma is -1\.0, but should be at least 0 pixels"),
+        ({"r1_interval": -1}, "r1_interval is -1, but should be at least 1"),
+        ({"ada_interval": -4}, "ada_interval is -4, but should be at least 1"),
+        ({"augment_pipe": "all"}, "augment_pipe is 'all', but should be one of blit, geom, color"),
+        ({"num_layers": 2}, "num_layers is 2, but should be at least 3"),
+        ({"config": "stylegan2", "num_layers": 8}, "stylegan2 has a layer for each resolution"),
+        ({"margin_size": -1}, "margin_size is -1, but should be at least 0"),
+        ({"mbstd_group": -1}, "mbstd_group is -1"),
+        ({"conv_clamp": -1.0}, r"conv_clamp is -1\.0"),
+        ({"adam_beta1": 1.0}, r"adam_beta1 is 1\.0, but should be from 0 to less than 1"),
+        ({"adam_epsilon": -1.0}, r"adam_epsilon is -1\.0, but should be above 0"),
+        ({"bad_updates_limit": -1}, "bad_updates_limit is -1"),
     ],
 )
 def test_wrong_options(plan: Callable[..., Run], options: dict[str, Any], words: str) -> None:
@@ -111,12 +143,44 @@ def test_wrong_options(plan: Callable[..., Run], options: dict[str, Any], words:
 def test_any_values_give_a_run_or_a_deliberate_error(values: dict[str, Any]) -> None:
     options = _fill(RequestedOptions(**values), 32, None)
     try:
-        _check(options)
+        check_ranges(options)
     except InvalidArgument:
         return
     assert 0 < options.kimg < 1e6
     assert options.batch <= 4 or options.batch % 4 == 0
     assert all(math.isfinite(v) for v in options.model_dump().values() if isinstance(v, float))
+
+
+def test_every_option_reaches_the_networks(plan: Callable[..., Run]) -> None:
+    run = plan(num_layers=8, margin_size=6, conv_clamp=0.0, mbstd_group=8, ema_rampup=0.0)
+    assert (run.generator["num_layers"], run.generator["margin_size"]) == (8, 6)
+    assert run.generator["conv_clamp"] is run.discriminator["conv_clamp"] is None
+    assert run.discriminator["mbstd_group_size"] == 8
+    assert run.options.ema_rampup is None
+
+
+def test_a_run_of_the_first_version_keeps_its_constants(plan: Callable[..., Run]) -> None:
+    new = {"path_length_weight", "path_length_interval", "style_mixing", "blur_sigma"}
+    new |= {"blur_fade_kimg", "r1_interval", "ada_interval"}
+    for config in ("stylegan2", "stylegan3-t", "stylegan3-r"):
+        options = plan(config=config).options
+        old = options.model_dump(exclude=new)
+        restored = TrainingOptions.model_validate(old)
+        assert restored.model_dump(include=new - {"blur_fade_kimg"}) == options.model_dump(
+            include=new - {"blur_fade_kimg"}
+        )
+        if options.blur_sigma:
+            assert restored.blur_fade_kimg == options.blur_fade_kimg
+
+
+@pytest.mark.parametrize("architecture", ["orig", "skip", "resnet"])
+def test_the_layers_that_can_be_frozen_are_counted_as_the_network_counts(architecture: Any) -> None:
+    spec = discriminator_spec(
+        resolution=32, channel_base=64, channel_max=4, block_architecture=architecture
+    )
+    network = build_from_spec(spec)
+    blocks = [getattr(network, f"b{r}") for r in (32, 16, 8)]
+    assert freezable_layers(spec) == sum(block.num_layers for block in blocks)
 
 
 def test_too_few_images(plan: Callable[..., Run]) -> None:
@@ -156,9 +220,14 @@ def test_a_start_network_that_does_not_fit_is_named(
         make_run("a", start=start, config="stylegan3-t")
     with pytest.raises(InvalidArgument, match=r"channel_max is 16, but .* has 8"):
         make_run("a", start=start, channel_max=16)
+    with pytest.raises(InvalidArgument, match="freeze_d is 9, but should be from 0 to 7"):
+        make_run("a", start=start, freeze_d=9)
     make_dataset(store, "large", images=8, side=32)
-    with pytest.raises(InvalidArgument, match=r"images of 16 px, but the dataset has .* 32 px"):
-        plan_run(store, "a", "datasets/large", start, RequestedOptions(**tiny))
+    with pytest.raises(InvalidArgument, match="the first layers for 32 px are new"):
+        plan_run(store, "a", "datasets/large", start, RequestedOptions(**tiny, freeze_d=1))
+    # Another resolution is no obstacle.
+    run = plan_run(store, "a", "datasets/large", start, RequestedOptions(**tiny))
+    assert run.generator["resolution"] == run.discriminator["resolution"] == 32
     # Left out, everything about the network comes from the start; the rest is transfer's default.
     run = plan_run(store, "a", "datasets/d", start, RequestedOptions(kimg=1, batch=4))
     assert run.options.config == "stylegan2"
