@@ -21,6 +21,9 @@ _METRICS: Final[dict[evaluator_pb2.Metric, Metric]] = {
     evaluator_pb2.METRIC_KERNEL: "kernel",
     evaluator_pb2.METRIC_PRECISION: "precision",
     evaluator_pb2.METRIC_RECALL: "recall",
+    evaluator_pb2.METRIC_EQT_INT: "eqt_int",
+    evaluator_pb2.METRIC_EQT_FRAC: "eqt_frac",
+    evaluator_pb2.METRIC_EQR: "eqr",
 }
 
 

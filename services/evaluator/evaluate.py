@@ -16,12 +16,14 @@ from typing import Any, Final
 
 import numpy as np
 
+from services.evaluator.equivariance import equivariance
 from services.evaluator.frechet import FeatureStatistics
 from services.evaluator.gate import best_by, judge, score_named
 from services.evaluator.generate import SEED_SCHEME, generated_images
 from services.evaluator.images import ImageSet, ZipImages
 from services.evaluator.measure import MEASURE_VERSION, complete_metrics, describe, measure
 from services.evaluator.requests import (
+    GENERATOR_METRICS,
     MIN_IMAGES,
     Candidate,
     EvaluationRequest,
@@ -64,9 +66,11 @@ def evaluate_run(store: Store, request: EvaluationRequest, report: Report = sile
     against = _Against(images.content_sha256, real_statistics(store, images, extractor, report))
     kernel = extractor.metric_name("kernel")
 
-    total, scored = len(candidates) * samples, list[SnapshotScore]()
+    # Each image is looked at once for its features, and once more when it is moved.
+    each = samples * (2 if any(metric in GENERATOR_METRICS for metric in metrics) else 1)
+    total, scored = len(candidates) * each, list[SnapshotScore]()
     for position, candidate in enumerate(candidates):
-        before = position * samples
+        before = position * each
         report("score", before, total, f"{candidate.entry.name} is next")
 
         def advance(done: int, before: int = before) -> None:
@@ -75,7 +79,7 @@ def evaluate_run(store: Store, request: EvaluationRequest, report: Report = sile
         score = _score(store, candidate, against, samples, metrics, extractor, advance)
         scored.append(score)
         value = score_named(score, kernel).value
-        report("score", before + samples, total, f"{candidate.entry.name}: {kernel} {value:.4g}")
+        report("score", before + each, total, f"{candidate.entry.name}: {kernel} {value:.4g}")
 
     held_out = dataset.held_out > 0
     evaluation = Evaluation(
@@ -136,10 +140,21 @@ def _score(
         features_ND[done : done + len(images_NCHW)] = extractor(images_NCHW)
         done += len(images_NCHW)
         advance(done)
+    moving = tuple(metric for metric in GENERATOR_METRICS if metric in metrics)
     score = SnapshotScore(
         snapshot=entry.name,
         kimg=candidate.kimg,
-        scores=measure(against.statistics, features_ND, metrics, extractor),
+        scores=(
+            *measure(against.statistics, features_ND, metrics, extractor),
+            *equivariance(
+                generator,
+                spec,
+                moving,
+                samples,
+                extractor.device,
+                lambda moved: advance(samples + moved),
+            ),
+        ),
         real=against.statistics.count,
         generated=samples,
         seconds=time.perf_counter() - begin,

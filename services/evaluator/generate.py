@@ -8,7 +8,7 @@ and every snapshot is scored on the same draws.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 import numpy as np
@@ -17,12 +17,24 @@ import torch
 from tagloom.errors import FailedPrecondition
 from tagloom.networks.spec import GeneratorSpec
 
-__all__ = ["SEED_SCHEME", "generated_images"]
+__all__ = ["SEED_SCHEME", "generated_images", "seed_inputs"]
 
 SEED_SCHEME: Final = "randomstate-const-v1"
 """names how images follow from seeds; part of the key of stored scores"""
 
 _BATCH: Final = 16
+
+
+def seed_inputs(
+    seeds: Iterable[int], spec: GeneratorSpec, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """z [N, z_dim] and labels c [N, c_dim] (None for an unconditional generator) of the seeds."""
+    draws = [np.random.RandomState(seed).randn(1, spec.z_dim) for seed in seeds]
+    z_NZ = torch.from_numpy(np.concatenate(draws)).to(device, torch.float32)
+    if not spec.c_dim:
+        return z_NZ, None
+    classes = torch.tensor([seed % spec.c_dim for seed in seeds], device=device)
+    return z_NZ, torch.nn.functional.one_hot(classes, spec.c_dim).float()
 
 
 def generated_images(
@@ -34,12 +46,7 @@ def generated_images(
     """
     for start in range(0, count, _BATCH):
         seeds = range(start, start + _BATCH)  # always full: the last bits depend on the shape
-        draws = [np.random.RandomState(seed).randn(1, spec.z_dim) for seed in seeds]
-        z_NZ = torch.from_numpy(np.concatenate(draws)).to(device, torch.float32)
-        c_NC: torch.Tensor | None = None
-        if spec.c_dim:
-            classes = torch.tensor([seed % spec.c_dim for seed in seeds], device=device)
-            c_NC = torch.nn.functional.one_hot(classes, spec.c_dim).float()
+        z_NZ, c_NC = seed_inputs(seeds, spec, device)
         with torch.inference_mode():
             image_NCHW: torch.Tensor = generator(z_NZ, c_NC, noise_mode="const")
             if not torch.isfinite(image_NCHW).all():

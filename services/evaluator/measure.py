@@ -46,7 +46,7 @@ def measure(
     metrics: Sequence[Metric],
     extractor: FeatureExtractor,
 ) -> tuple[Score, ...]:
-    """One score per metric, in order.
+    """One score per metric that compares features, in order.
 
     Raises FailedPrecondition (TOO_FEW_IMAGES) when a set is too small for a metric.
     """
@@ -64,5 +64,6 @@ def measure(
     return tuple(
         Score(metric=extractor.metric_name(metric), value=value, low=low, high=high)
         for metric in metrics
+        if metric in values
         for value, low, high in [values[metric]]
     )

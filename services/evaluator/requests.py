@@ -6,12 +6,13 @@ imported in worker processes alone.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from tagloom.artifacts import layout
-from tagloom.artifacts.evaluation import Metric
+from tagloom.artifacts.evaluation import EquivarianceMetric, Metric
 from tagloom.artifacts.run import Run
 from tagloom.errors import FailedPrecondition, InvalidArgument
 from tagloom.folders import check_folder
@@ -19,6 +20,7 @@ from tagloom.networks.catalog import CatalogEntry, open_network
 from tagloom.store.interface import Store
 
 __all__ = [
+    "GENERATOR_METRICS",
     "MIN_IMAGES",
     "Candidate",
     "ComparisonRequest",
@@ -31,6 +33,8 @@ __all__ = [
 MIN_IMAGES: Final = 4
 """on either side: precision and recall look at 3 neighbours of each image"""
 _MAX_SAMPLES: Final = 1_000_000
+GENERATOR_METRICS: Final[tuple[EquivarianceMetric, ...]] = ("eqt_int", "eqt_frac", "eqr")
+"""those that look at a generator, not at images: see `equivariance`"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +78,17 @@ class Candidate:
 
 
 def check_comparison(request: ComparisonRequest) -> tuple[Path, Path]:
-    """The real paths of both folders. Raises what `tagloom.folders.check_folder` raises."""
+    """The real paths of both folders.
+
+    Raises InvalidArgument (METRIC_NEEDS_GENERATOR), and what `tagloom.folders.check_folder` raises.
+    """
+    if asked := _of_generators(request.metrics):
+        raise InvalidArgument(
+            f"{asked[0]} moves a generator's images, which those of a folder cannot be: leave it "
+            "out, or score a run.",
+            reason="METRIC_NEEDS_GENERATOR",
+            field="metrics",
+        )
     real, generated = (
         check_folder(path, request.folder_roots)
         for path in (request.real_path, request.generated_path)
@@ -86,7 +100,7 @@ def check_evaluation(store: Store, request: EvaluationRequest) -> Run:
     """The run to score, once the request is known to make sense.
 
     Raises InvalidArgument (INVALID_ID, INVALID_NAME, SAMPLES_INVALID), NotFound
-    (RESOURCE_NOT_FOUND), FailedPrecondition (RUN_HAS_NO_SNAPSHOT).
+    (RESOURCE_NOT_FOUND), FailedPrecondition (RUN_HAS_NO_SNAPSHOT, METRIC_NEEDS_STYLEGAN3).
     """
     layout.check_id(request.evaluation_id, "evaluation_id")
     (run_id,) = layout.parse_name(request.run, "runs/{}")
@@ -99,8 +113,21 @@ def check_evaluation(store: Store, request: EvaluationRequest) -> Run:
             samples=request.samples,
         )
     run = Run.load(store, layout.run_document(run_id), request.run)
+    asked = _of_generators(request.metrics)
+    if asked and not run.options.config.startswith("stylegan3"):
+        raise FailedPrecondition(
+            f"{asked[0]} needs a generator that can be told to move its images, and {request.run} "
+            f"trains {run.options.config}: leave it out, or score a StyleGAN3 run.",
+            reason="METRIC_NEEDS_STYLEGAN3",
+            resource=request.run,
+        )
     generators_of(store, run)
     return run
+
+
+def _of_generators(metrics: Iterable[Metric]) -> list[Metric]:
+    """Those that look at a generator, not at images."""
+    return [metric for metric in metrics if metric in GENERATOR_METRICS]
 
 
 def generators_of(store: Store, run: Run) -> list[Candidate]:

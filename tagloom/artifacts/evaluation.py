@@ -7,9 +7,19 @@ from typing import Literal
 
 from tagloom.artifacts.base import Manifest, Record
 
-__all__ = ["Evaluation", "Features", "Gate", "Metric", "Score", "SnapshotScore"]
+__all__ = [
+    "EquivarianceMetric",
+    "Evaluation",
+    "Features",
+    "Gate",
+    "Metric",
+    "Score",
+    "SnapshotScore",
+]
 
-Metric = Literal["frechet", "kernel", "precision", "recall"]
+EquivarianceMetric = Literal["eqt_int", "eqt_frac", "eqr"]
+"""translation by whole pixels, by any distance (up to 1/8 of the image), rotation"""
+Metric = Literal["frechet", "kernel", "precision", "recall", "eqt_int", "eqt_frac", "eqr"]
 
 
 class Features(Record):

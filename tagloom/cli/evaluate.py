@@ -25,6 +25,9 @@ _METRICS = {
     "kid": "METRIC_KERNEL",
     "precision": "METRIC_PRECISION",
     "recall": "METRIC_RECALL",
+    "eqt_int": "METRIC_EQT_INT",
+    "eqt_frac": "METRIC_EQT_FRAC",
+    "eqr": "METRIC_EQR",
 }
 
 
@@ -36,7 +39,8 @@ _METRICS = {
     "--metrics",
     default="frechet,kernel",
     show_default=True,
-    help="Of frechet (fid), kernel (kid), precision, recall; names depend on the features.",
+    help="Of frechet (fid), kernel (kid), precision, recall, whose names depend on the features; "
+    "of a StyleGAN3 run also eqt_int, eqt_frac, eqr (equivariance, in dB).",
 )
 @click.option("--samples", type=click.IntRange(4), help="Images to generate per snapshot.")
 @click.option("--features", default="", help="inception_v3 or efficientnet_lite0.")

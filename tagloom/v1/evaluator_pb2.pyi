@@ -19,11 +19,17 @@ class Metric(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     METRIC_KERNEL: _ClassVar[Metric]
     METRIC_PRECISION: _ClassVar[Metric]
     METRIC_RECALL: _ClassVar[Metric]
+    METRIC_EQT_INT: _ClassVar[Metric]
+    METRIC_EQT_FRAC: _ClassVar[Metric]
+    METRIC_EQR: _ClassVar[Metric]
 METRIC_UNSPECIFIED: Metric
 METRIC_FRECHET: Metric
 METRIC_KERNEL: Metric
 METRIC_PRECISION: Metric
 METRIC_RECALL: Metric
+METRIC_EQT_INT: Metric
+METRIC_EQT_FRAC: Metric
+METRIC_EQR: Metric
 
 class Features(_message.Message):
     __slots__ = ("extractor", "version", "weights_sha256", "dimensions")

@@ -21,6 +21,7 @@ from tagloom.errors import (
     NotFound,
 )
 from tagloom.features.weights import INCEPTION_ENVIRONMENT
+from tagloom.networks.build import build_generator
 from tagloom.store import Store
 
 FRECHET, KERNEL = "frechet_efficientnet_lite0", "kernel_efficientnet_lite0"
@@ -193,3 +194,27 @@ def test_too_few_real_images_a_changed_dataset_and_unknown_features(make, store,
     with pytest.raises(FailedPrecondition, match=INCEPTION_ENVIRONMENT):
         evaluate_run(store, request(run="runs/s", features="inception_v3"))
     assert not store.exists(layout.evaluation("e"))
+
+
+def test_equivariance_of_a_stylegan3_run_and_of_no_other(make, store, dataset, tmp_path) -> None:
+    run = make.run(store, "r", dataset, {0: make.generator(0)}, tmp_path)
+    with pytest.raises(FailedPrecondition, match="runs/r trains stylegan2") as caught:
+        check_evaluation(store, request(metrics=("eqr",)))
+    assert caught.value.reason == "METRIC_NEEDS_STYLEGAN3"
+    generator = build_generator(
+        "stylegan3-t", resolution=16, z_dim=8, w_dim=8, channel_base=128, channel_max=4
+    )
+    make.snapshot(store, "s", 0, generator.eval(), tmp_path)
+    options = run.options.model_copy(update={"config": "stylegan3-t"})
+    other = run.model_copy(update={"id": "s", "options": options})
+    other.create(store, layout.run_document("s"), "runs/s")
+    told: list[tuple[int, int]] = []
+    evaluation = evaluate_run(
+        store,
+        request(run="runs/s", samples=4, metrics=("eqr", "eqt_int")),
+        lambda phase, done, total, message="": told.append((done, total)),
+    )
+    scores = {score.metric: score.value for score in evaluation.snapshots[0].scores}
+    assert list(scores) == [KERNEL, "eqt_int", "eqr"]
+    assert scores["eqt_int"] > scores["eqr"] > 0
+    assert told[-1] == (8, 8)
