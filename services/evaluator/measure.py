@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from services.evaluator.frechet import FeatureStatistics, frechet_distance, statistics_of
-from services.evaluator.kernel import kernel_distance
 from services.evaluator.precision_recall import precision_recall
 from tagloom.artifacts.evaluation import Features, Metric, Score
 from tagloom.features import FeatureExtractor
+from tagloom.features.kernel import kernel_distance
 
 __all__ = ["DEFAULT_METRICS", "MEASURE_VERSION", "complete_metrics", "describe", "measure"]
 

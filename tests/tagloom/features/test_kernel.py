@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch_fidelity.metric_kid import kid_features_to_metric
 
-from services.evaluator.kernel import kernel_distance, kernel_distance_of_subsets
 from tagloom.errors import FailedPrecondition, InvalidArgument
+from tagloom.features.kernel import kernel_distance, kernel_distance_of_subsets
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_value_and_interval_follow_the_definition(seed: int, n: int, m: int) -> 
 def test_blocks_of_rows_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     x, y = features(0, 50), features(1, 30)
     whole = kernel_distance(x, y)
-    monkeypatch.setattr("services.evaluator.kernel._BLOCK_ELEMENTS", 215)
+    monkeypatch.setattr("tagloom.features.kernel._BLOCK_ELEMENTS", 215)
     assert kernel_distance(x, y).value == pytest.approx(whole.value, rel=1e-12)
     assert kernel_distance(x, y).low == pytest.approx(whole.low, rel=1e-9)
 
