@@ -128,6 +128,7 @@ class ConfinedReader:
         """memory, written: bytes. cpu_seconds: for all readings. seconds: wall time of each."""
         self._seconds = seconds
         self._ready = False
+        self._unread = b""
         files = (source.fileno(), target.fileno())
         limits = (*files, memory, cpu_seconds, written)
         root = Path(__file__).parents[3]
@@ -148,6 +149,11 @@ class ConfinedReader:
             pass_fds=files,
             bufsize=0,
         )
+
+    @property
+    def pid(self) -> int:
+        """Of the confined process."""
+        return self._process.pid
 
     def __enter__(self) -> Self:
         return self
@@ -192,15 +198,15 @@ class ConfinedReader:
         assert self._process.stdout is not None
         descriptor = self._process.stdout.fileno()
         deadline = time.monotonic() + self._seconds
-        line = bytearray()
-        while not line.endswith(b"\n"):
+        while b"\n" not in self._unread:
             left = deadline - time.monotonic()
             if left <= 0 or not select.select([descriptor], [], [], left)[0]:
                 raise _too_slow(name, f"{self._seconds:.0f} seconds")
             part = os.read(descriptor, 1 << 16)
-            line += part
-            if not part or len(line) > _MOST_ANSWER:
+            self._unread += part
+            if not part or len(self._unread) > _MOST_ANSWER:
                 raise self._ended(name)
+        line, _, self._unread = self._unread.partition(b"\n")
         try:
             return json.loads(line)
         except ValueError as error:
@@ -210,7 +216,7 @@ class ConfinedReader:
         self._process.kill()
         code = self._process.wait()
         if code in (-24, -9):  # SIGXCPU, then SIGKILL
-            return _too_slow(name, "its share of CPU time")
+            return _too_slow(name, "its share of CPU time or memory")
         assert self._process.stderr is not None
         words = self._process.stderr.read(1 << 16).decode("utf-8", "replace").split()
         detail = f"exit code {code}, {' '.join(words)[-300:] or 'without a word'}"
