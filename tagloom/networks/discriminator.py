@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from tagloom.networks.layers import Conv2dLayer, FullyConnectedLayer
 from tagloom.networks.mapping import MappingNetwork
 from tagloom.networks.ops.minibatch_std import minibatch_std
+from tagloom.networks.ops.precision import mixed_precision
 from tagloom.networks.ops.upfirdn2d import downsample2d, setup_filter
 from tagloom.networks.spec import DiscriminatorSpec
 
@@ -160,5 +161,7 @@ class Discriminator(nn.Module):
         for resolution in self.block_resolutions:
             x, rest = getattr(self, f"b{resolution}")(x, rest)
         cmap = self.mapping(None, c) if self.c_dim > 0 else None
-        logits: Tensor = self.b4(x, rest, cmap)
+        # Statistics over few samples, and the score: in full precision.
+        with mixed_precision(None):
+            logits: Tensor = self.b4(None if x is None else x.to(torch.float32), rest, cmap)
         return logits

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from tagloom.networks.ops.bias_act import ACTIVATIONS, bias_act
 from tagloom.networks.ops.conv2d_resample import conv2d_resample
+from tagloom.networks.ops.precision import compute_dtype
 from tagloom.networks.ops.upfirdn2d import setup_filter
 
 __all__ = ["Conv2dLayer", "FullyConnectedLayer", "activate", "normalize_second_moment"]
@@ -96,6 +97,9 @@ class Conv2dLayer(nn.Module):
             self.register_buffer("bias", offset)
 
     def forward(self, x: Tensor, gain: float = 1.0) -> Tensor:
+        dtype = compute_dtype()
+        if dtype is not None:
+            x = x.to(dtype, memory_format=torch.channels_last)
         x = conv2d_resample(
             x,
             self.weight.to(x.dtype) * self.weight_gain,

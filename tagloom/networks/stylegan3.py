@@ -17,6 +17,7 @@ from tagloom.networks.mapping import MappingNetwork
 from tagloom.networks.ops.filtered_lrelu import filtered_lrelu
 from tagloom.networks.ops.lowpass import design_lowpass_filter
 from tagloom.networks.ops.modulated_conv2d import modulated_conv2d_stylegan3
+from tagloom.networks.ops.precision import compute_dtype
 from tagloom.networks.spec import StyleGAN3Spec
 
 __all__ = ["StyleGAN3Generator", "SynthesisInput", "SynthesisLayer", "SynthesisNetwork"]
@@ -72,7 +73,7 @@ class SynthesisInput(nn.Module):
         x = torch.einsum("ncd,hwd->nhwc", freqs_NC2, grid_HW2)
         x = torch.sin((x + phases_NC[:, None, None]) * (2 * math.pi)) * amplitudes_NC[:, None, None]
         x = x @ (self.weight.t() / math.sqrt(self.plan.channels))
-        features: Tensor = x.permute(0, 3, 1, 2).contiguous()
+        features: Tensor = x.permute(0, 3, 1, 2)  # channels-last in memory
         return features
 
 
@@ -129,8 +130,10 @@ class SynthesisLayer(nn.Module):
             demodulate=not plan.is_torgb,
             padding=plan.conv_kernel - 1,
             input_gain=self.magnitude_ema.rsqrt(),
+            # Colours are what is seen: they are made in full precision.
+            dtype=self.weight.dtype if plan.is_torgb else compute_dtype(),
         )
-        return filtered_lrelu(
+        x = filtered_lrelu(
             x,
             self.up_filter,
             self.down_filter,
@@ -142,6 +145,7 @@ class SynthesisLayer(nn.Module):
             slope=1.0 if plan.is_torgb else 0.2,
             clamp=self.conv_clamp,
         )
+        return x.contiguous() if plan.is_torgb else x
 
 
 class SynthesisNetwork(nn.Module):

@@ -44,9 +44,7 @@ def modulated_conv2d(
     if demodulate:
         kernels = kernels * (kernels.square().sum(dim=(2, 3, 4), keepdim=True) + 1e-8).rsqrt()
     kernels = kernels * input_gain
-    y = F.conv2d(
-        x.reshape(1, -1, *x.shape[2:]), kernels.flatten(0, 1), padding=padding, groups=n
-    )
+    y = F.conv2d(x.reshape(1, -1, *x.shape[2:]), kernels.flatten(0, 1), padding=padding, groups=n)
     return y.reshape(n, -1, *y.shape[2:])
 
 

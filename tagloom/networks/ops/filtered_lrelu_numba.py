@@ -1,13 +1,14 @@
-"""`filtered_lrelu` on a CPU as one pass over each plane, compiled by numba.
+"""`filtered_lrelu` on a CPU as one pass over each image, compiled by numba.
 
-A plane is upsampled, activated and downsampled while it is in cache; the upsampled image, four or
-sixteen times as large, never exists in memory, and what the backward pass must know of it is kept
-as two bits a sample. Its lines are stored phase by phase (sample k in phase k mod P), so that both
-resamplings read and write whole vectors at unit stride.
+Sixteen channels of an image are upsampled, activated and downsampled row by row while they are in
+cache; the upsampled image, four or sixteen times as large, never exists in memory, and what the
+backward pass must know of it is kept as two bits a sample. Images lie channels-last, so a vector
+is sixteen channels of one sample: every tap is one multiplication, whatever size, factor or offset.
 
 The operation is linear but for the activation, and the activation's slope is piecewise constant: so
 the gradient is the same pass with other taps and the bits in place of the activation, and the
-gradient of that again. It can be differentiated any number of times.
+gradient of that again. It can be differentiated any number of times. bfloat16 is widened when it is
+read and rounded when it is written; all arithmetic is in float32.
 
 Source of the operation: arXiv 2106.12423, section 3.1 and appendix D.
 """
@@ -22,26 +23,25 @@ import numba
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from tagloom.networks.ops.filtered_lrelu_geometry import (
+    Filters,
     Geometry,
     Pass,
     plan_geometry,
     standard_taps,
-    taps_per_class,
 )
 from tagloom.networks.ops.simd import (
     LANES,
     add,
     fir,
-    fir_phases,
     greater_bits,
     load,
     maximum,
     minimum,
     multiply,
     select_bits,
-    shifted_bits,
     splat,
     store,
     taps,
@@ -51,18 +51,19 @@ from tagloom.networks.ops.threads import run_in_ranges
 __all__ = ["filtered_lrelu_numba", "is_supported"]
 
 _FACTORS = (1, 2, 4)
+_DTYPES = (torch.float32, torch.bfloat16)
 
 
 def is_supported(x: Tensor, fu: Tensor | None, fd: Tensor | None, *, up: int, down: int) -> bool:
-    """Whether `filtered_lrelu_numba` computes this: float32 on a CPU, separable filters."""
+    """Whether `filtered_lrelu_numba` computes this: float32 or bfloat16 on a CPU, fixed filters."""
     return (
         x.device.type == "cpu"
-        and x.dtype == torch.float32
+        and x.dtype in _DTYPES
         and x.numel() > 0
         and up in _FACTORS
         and down in _FACTORS
         and not (fu is None and fd is None)
-        and all(f is None or (f.ndim == 1 and not f.requires_grad) for f in (fu, fd))
+        and all(f is None or not f.requires_grad for f in (fu, fd))
     )
 
 
@@ -80,33 +81,41 @@ def filtered_lrelu_numba(
     clamp: float | None,
     flip_filter: bool = False,
 ) -> Tensor:
-    """`tagloom.networks.ops.filtered_lrelu.filtered_lrelu` where `is_supported`."""
+    """`tagloom.networks.ops.filtered_lrelu.filtered_lrelu` where `is_supported`.
+
+    The result lies channels-last.
+    """
     one = torch.ones(1)
     # As correlations: the taps in the order in which they meet the samples.
-    up_taps = (one if fu is None else fu.detach()) * up
-    down_taps = one if fd is None else fd.detach()
+    up_taps = one if fu is None else fu.detach().to(torch.float32)
+    up_taps = up_taps * float(up**up_taps.ndim)
+    down_taps = one if fd is None else fd.detach().to(torch.float32)
     if flip_filter:
-        up_taps = up_taps.flip(0)
+        up_taps = up_taps.flip(tuple(range(up_taps.ndim)))
     else:
-        down_taps = down_taps.flip(0)
-    h, w = x.shape[2:]
-    taps_given = (up_taps.numel(), down_taps.numel())
+        down_taps = down_taps.flip(tuple(range(down_taps.ndim)))
+    up_given = (up_taps.shape[0], up_taps.shape[-1])
+    down_given = (down_taps.shape[0], down_taps.shape[-1])
     up_taps, down_taps = standard_taps(up_taps, up), standard_taps(down_taps, down)
-    geometry = plan_geometry(
-        h, w, up, down, up_taps.numel(), down_taps.numel(), taps_given, padding
+    filters = Filters(
+        up, down, up_taps.shape[0], down_taps.shape[0], up_taps.ndim == 2, down_taps.ndim == 2
     )
+    geometry = plan_geometry(x.shape[2], x.shape[3], filters, up_given, down_given, padding, LANES)
     shape = (float(gain), float(slope), float("inf") if clamp is None else float(clamp))
-    bias = x.new_zeros(x.shape[1]) if b is None else b
+    channels = x.shape[1]
+    bias = x.new_zeros(channels) if b is None else b
+    missing = LANES - channels
+    if missing > 0:
+        x, bias = F.pad(x, [0, 0, 0, 0, 0, missing]), F.pad(bias, [0, missing])
     result: Tensor = _FilteredLeakyReLU.apply(
-        x, bias, up_taps.numpy(), down_taps.numpy(), geometry, shape
+        x, bias, up_taps.reshape(-1).numpy(), down_taps.reshape(-1).numpy(), geometry, shape
     )
-    return result
+    return result[:, :channels] if missing > 0 else result
 
 
 # --- differentiation -----------------------------------------------------------------------------
 
 _Shape = tuple[float, float, float]  # gain, slope, clamp
-_ACTIVATE, _RECORD, _REPLAY = 0, 1, 2
 
 
 class _FilteredLeakyReLU(torch.autograd.Function):
@@ -120,19 +129,20 @@ class _FilteredLeakyReLU(torch.autograd.Function):
         geometry: Geometry,
         shape: _Shape,
     ) -> Tensor:
-        if ctx.needs_input_grad[0] or ctx.needs_input_grad[1]:
-            mode = _RECORD
-            words = x.shape[0] * x.shape[1] * geometry.bits_per_plane + 2 * geometry.bits.margin
-            bits = np.empty(words, np.uint16)
-        else:
-            mode, bits = _ACTIVATE, np.empty(0, np.uint16)
+        wanted = ctx.needs_input_grad[0] or ctx.needs_input_grad[1]
+        planes = x.shape[0] * _blocks(x) if wanted else 1
+        bits = np.empty(planes * geometry.bits.per_plane + 2 * geometry.bits.margin, np.uint16)
         ctx.rest = (bits, up_taps, down_taps, geometry, shape)
-        return _run(mode, x, bias, bits, up_taps, down_taps, geometry, geometry.forward, shape)
+        step = 1 if wanted else 0  # unwanted bits overwrite each other: that is cheap
+        plan = geometry.forward
+        return _run(False, x, bias, bits, step, up_taps, down_taps, geometry, plan, shape)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Any:
         grad_x = _Replay.apply(grad, *ctx.rest, True)
-        grad_bias = grad_x.sum(dim=(0, 2, 3)) if ctx.needs_input_grad[1] else None
+        grad_bias = None
+        if ctx.needs_input_grad[1]:
+            grad_bias = grad_x.sum(dim=(0, 2, 3), dtype=torch.float32)
         return grad_x, grad_bias, None, None, None, None
 
 
@@ -156,185 +166,227 @@ class _Replay(torch.autograd.Function):
             # The transpose of "convolve, …, correlate" is "convolve, …, correlate" the other way.
             up_taps, down_taps = down_taps, up_taps
         plan = geometry.backward if transposed else geometry.forward
-        return _run(_REPLAY, x, bias, bits, up_taps, down_taps, geometry, plan, shape)
+        return _run(True, x, bias, bits, 1, up_taps, down_taps, geometry, plan, shape)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Any:
         return (_Replay.apply(grad, *ctx.rest), *[None] * 6)
 
 
+def _blocks(x: Tensor) -> int:
+    """Sixteens of channels; the last may overlap the one before, and computes the same again."""
+    return -(-x.shape[1] // LANES)
+
+
+def _flat(x_NHWC: Tensor) -> np.ndarray:
+    """The memory of a contiguous tensor; bfloat16 as uint16."""
+    flat = x_NHWC.reshape(-1)
+    if flat.dtype == torch.bfloat16:
+        return flat.view(torch.int16).numpy().view(np.uint16)
+    array: np.ndarray = flat.numpy()
+    return array
+
+
 def _run(
-    mode: int,
+    replay: bool,
     x: Tensor,
     bias: Tensor,
     bits: np.ndarray,
+    bits_step: int,
     up_taps: np.ndarray,
     down_taps: np.ndarray,
     geometry: Geometry,
     plan: Pass,
     shape: _Shape,
 ) -> Tensor:
-    """One pass over all planes, on torch's number of threads."""
+    """One pass over all images, on torch's number of threads."""
     n, c = x.shape[:2]
-    out = torch.empty(n, c, plan.y.out_size, plan.x.out_size)
-    kernel = _kernel(plan.up, plan.down, plan.up_taps, plan.down_taps)
-    # Convolution order, and zeros up to whole classes of taps.
-    x_phases = max(plan.up, plan.down) // plan.up
-    count = taps_per_class(plan.up, plan.up_taps, x_phases) * x_phases * plan.up
-    up_filter = np.zeros(count, np.float32)
-    up_filter[: up_taps.size] = up_taps
+    out = torch.empty(n, plan.y.out_size, plan.x.out_size, c, dtype=x.dtype)
+    kernel = _kernel(replay, plan.filters)
     arguments = (
-        mode,
-        x.detach().contiguous().reshape(-1).numpy(),
-        bias.detach().contiguous().numpy(),
-        up_filter,
+        _flat(x.detach().permute(0, 2, 3, 1).contiguous()),
+        bias.detach().to(torch.float32).contiguous().numpy(),
+        up_taps,
         down_taps,
-        out.reshape(-1).numpy(),
+        _flat(out),
         bits,
+        bits_step,
         tuple(plan.y),
         tuple(plan.x),
-        tuple(plan.layout),
+        plan.scratch,
         tuple(geometry.bits),
         tuple(np.float32(value) for value in shape),
     )
 
     def planes(first: int, last: int) -> None:
-        scratch = np.zeros(plan.layout.total + LANES, np.float32)
+        # Zeros, because samples beside the image are never written. A line of cache is a vector.
+        scratch = np.zeros(plan.scratch[-1] + LANES, np.float32)
         aligned = (-(scratch.ctypes.data // scratch.itemsize)) % LANES
         kernel(*arguments, scratch[aligned:], first, last)
 
-    run_in_ranges(planes, n * c, plan.y.high_size * plan.x.high_size)
-    return out
+    run_in_ranges(planes, n * _blocks(x), plan.y.high_size * plan.x.high_size * LANES)
+    return out.permute(0, 3, 1, 2)
 
 
 # --- the kernel ----------------------------------------------------------------------------------
 
 
 @functools.cache
-def _kernel(up: int, down: int, up_taps: int, down_taps: int) -> Callable[..., None]:
+def _kernel(replay: bool, filters: Filters) -> Callable[..., None]:
     """The pass for these factors and numbers of taps, compiled when first called.
 
+    replay: take slopes from the bits, instead of from the samples and recording them.
     The up filter's taps are in convolution order, the down filter's in correlation order.
     """
-    phases = max(up, down)
-    x_phases = phases // up  # input samples per step of one phase
-    out_phases = phases // down
-    class_taps = taps_per_class(up, up_taps, x_phases)
-    row_taps = class_taps * x_phases
+    up, down, up_taps, down_taps, up_radial, down_radial = filters
+    row_taps = up_taps // up
+
+    @numba.njit(nogil=True, cache=True, error_model="numpy")
+    def activate(value: Any, bits: Any, at: int, clamped_at: int, shape: Any) -> Any:
+        gain, slope, limit = shape
+        zero = splat(np.float32(0))
+        if replay:
+            slopes = select_bits(bits[at], splat(gain), splat(gain * slope))
+            return multiply(value, select_bits(bits[at + clamped_at], zero, slopes))
+        upper, lower = splat(limit), splat(-limit)
+        positive = greater_bits(value, zero)
+        value = multiply(value, select_bits(positive, splat(gain), splat(gain * slope)))
+        bits[at] = positive
+        bits[at + clamped_at] = greater_bits(value, upper) | greater_bits(lower, value)
+        return maximum(minimum(value, upper), lower)
 
     @numba.njit(nogil=True, cache=True, error_model="numpy")
     def kernel(
-        mode: int,
         x: Any,
         bias: Any,
         up_filter: Any,
         down_filter: Any,
         out: Any,
         bits: Any,
+        bits_step: int,
         y_axis: Any,
         x_axis: Any,
-        layout: Any,
+        ends: Any,
         bits_layout: Any,
         shape: Any,
         scratch: Any,
         first_plane: int,
         last_plane: int,
     ) -> None:
-        height, out_height, _, y_offset, y_shift = y_axis
-        width, out_width, _, x_offset, x_shift = x_axis
-        phase_size, left, line_size, first_row, last_row = layout[:5]
-        wide_at, high_at, narrow_at, out_at, _ = layout[5:]
-        bits_rows, phase_words, margin = bits_layout
-        gain, slope, limit = shape
-        positive_gain, negative_gain = splat(gain), splat(gain * slope)
-        upper, lower, zero = splat(limit), splat(-limit), splat(np.float32(0))
+        height, out_height, high_height, y_offset, y_shift = y_axis
+        width, out_width, high_width, x_offset, x_shift = x_axis
+        bits_rows, bits_columns, margin = bits_layout
+        tall_at, high_at, narrow_at, _ = ends
+        channels = bias.size
+        blocks = (channels + LANES - 1) // LANES
+        first_row = y_offset // up - (row_taps - 1)
+        first_column = x_offset // up - (row_taps - 1)
+        row_size = high_at - tall_at
+        high_size, narrow_size = high_width * LANES, out_width * LANES
+        zero = splat(np.float32(0))
         down_coefficients = taps(down_filter, 0, 1, down_taps)
-        row_size = phase_size * phases
-        # Replaying, each phase has its own place among the bits; otherwise a row is one stretch.
-        stretches = phases if mode == _REPLAY else 1
-        stretch = row_size // stretches
 
         for plane in range(first_plane, last_plane):
-            offset = bias[plane % bias.size]
-            # Horizontally up, row by row.
-            for row in range(max(first_row, 0), min(last_row + 1, height)):
-                source = (plane * height + row) * width
-                for phase in range(x_phases):
-                    at = phase * line_size + left
-                    for column in range((width - phase + x_phases - 1) // x_phases):
-                        scratch[at + column] = x[source + column * x_phases + phase] + offset
-                for phase in range(phases):
+            image = plane // blocks
+            channel = min((plane % blocks) * LANES, channels - LANES)
+            offset = load(bias, channel)
+            row = first_row  # the next to be read
+            for k in range(high_height):
+                # Rows of the input, as floats, up to the last that high-rate row k depends on.
+                nearest = (k + y_offset) // up
+                while row <= nearest:
+                    slot = ((row - first_row) % row_taps) * row_size
+                    again = slot + row_taps * row_size
+                    if 0 <= row < height:
+                        source = (image * height + row) * width * channels + channel
+                        first = max(first_column, 0)
+                        last = min(first_column + row_size // LANES, width)
+                        for column in range(first, last):
+                            value = add(load(x, source + column * channels), offset)
+                            place = (column - first_column) * LANES
+                            store(scratch, slot + place, value)
+                            store(scratch, again + place, value)
+                    else:
+                        for place in range(0, row_size, LANES):
+                            store(scratch, slot + place, zero)
+                            store(scratch, again + place, zero)
+                    row += 1
+
+                # Up, and activated. Rows without bits hold zeros only: any bits do.
+                newest = ((nearest - row_taps + 1 - first_row) % row_taps + row_taps - 1) * row_size
+                tap_row = (k + y_offset) % up
+                if not up_radial:
+                    coefficients = taps(up_filter, tap_row, up, row_taps)
+                    for place in range(0, row_size, LANES):
+                        value = fir(scratch, newest + place, -row_size, coefficients)
+                        store(scratch, tall_at + place, value)
+                bits_row = min(max(k + y_shift, 0), bits_rows - 1)
+                bits_at = plane * bits_step * bits_rows + bits_row
+                bits_at = margin + bits_at * 2 * bits_columns + x_shift
+                target = high_at
+                if down_radial:
+                    target += (k % down_taps) * high_size
+                for phase in range(up):
                     tap = (phase + x_offset) % up
-                    nearest = (phase + x_offset) // up
-                    target = wide_at + (row - first_row) * row_size + phase * phase_size
-                    for part in range(x_phases):
-                        # Every x_phases-th tap meets samples of the same phase of the input.
-                        coefficients = taps(up_filter, tap + up * part, up * x_phases, class_taps)
-                        sample = nearest - part
-                        at = (sample % x_phases) * line_size + left + sample // x_phases
-                        for q in range(0, phase_size, LANES):
-                            value = fir(scratch, at + q, -1, coefficients)
-                            if part > 0:
-                                value = add(value, load(scratch, target + q))
-                            store(scratch, target + q, value)
+                    column = (phase + x_offset) // up - first_column
+                    count = (high_width - phase + up - 1) // up
+                    for part in range(row_taps if up_radial else 1):
+                        if up_radial:
+                            line = (tap_row + up * part) * up_taps + tap
+                            coefficients = taps(up_filter, line, up, row_taps)
+                            source = newest - part * row_size + column * LANES
+                        else:
+                            coefficients = taps(up_filter, tap, up, row_taps)
+                            source = tall_at + column * LANES
+                        for i in range(count):
+                            sample = phase + i * up
+                            place = target + sample * LANES
+                            value = fir(scratch, source + i * LANES, -LANES, coefficients)
+                            if up_radial and part > 0:
+                                value = add(value, load(scratch, place))
+                            if not up_radial or part == row_taps - 1:
+                                value = activate(value, bits, bits_at + sample, bits_columns, shape)
+                            store(scratch, place, value)
+                            if down_radial:
+                                store(scratch, place + down_taps * high_size, value)
 
-            done = 0  # high-rate rows computed so far
-            for out_row in range(out_height):
-                # Vertically up and activated, as far as this row of the output reaches.
-                while done < out_row * down + down_taps:
-                    coefficients = taps(up_filter, (done + y_offset) % up, up, row_taps)
-                    source = wide_at + ((done + y_offset) // up - first_row) * row_size
-                    target = high_at + done * row_size
-                    # Rows without bits hold zeros only: any bits do.
-                    bits_row = min(max(done + y_shift, 0), bits_rows - 1)
-                    positive_at = margin + (plane * bits_rows + bits_row) * phases * 2 * phase_words
-                    clamped_at = phases * phase_words  # relative to the former
-                    for part in range(stretches):
-                        begin = part * stretch
-                        skew = 0
-                        place = positive_at
-                        if mode == _REPLAY:
-                            place += ((part + x_shift) % phases) * phase_words
-                            skew = (part + x_shift) // phases
-                            place += skew // LANES
-                            skew %= LANES
-                        for q in range(0, stretch, LANES):
-                            value = fir(scratch, source + begin + q, -row_size, coefficients)
-                            at = place + q // LANES
-                            if mode == _REPLAY:
-                                positive = shifted_bits(bits, at, skew)
-                                clamped = shifted_bits(bits, at + clamped_at, skew)
-                                slopes = select_bits(positive, positive_gain, negative_gain)
-                                value = multiply(value, select_bits(clamped, zero, slopes))
+                # Horizontally down.
+                if not down_radial:
+                    place = narrow_at + (k % down_taps) * narrow_size
+                    for column in range(out_width):
+                        source = high_at + column * down * LANES
+                        value = fir(scratch, source, LANES, down_coefficients)
+                        store(scratch, place + column * LANES, value)
+                        again = place + down_taps * narrow_size
+                        store(scratch, again + column * LANES, value)
+
+                # Vertically down, whenever a row of the output is complete.
+                oldest = k + 1 - down_taps
+                if oldest < 0 or oldest % down:
+                    continue
+                target = (image * out_height + oldest // down) * out_width * channels + channel
+                if down_radial:
+                    for line in range(down_taps):
+                        coefficients = taps(down_filter, line * down_taps, 1, down_taps)
+                        source = high_at + (oldest % down_taps + line) * high_size
+                        for column in range(out_width):
+                            value = fir(
+                                scratch, source + column * down * LANES, LANES, coefficients
+                            )
+                            place = narrow_at + column * LANES
+                            if line > 0:
+                                value = add(value, load(scratch, place))
+                            if line < down_taps - 1:
+                                store(scratch, place, value)
                             else:
-                                positive = greater_bits(value, zero)
-                                slopes = select_bits(positive, positive_gain, negative_gain)
-                                value = multiply(value, slopes)
-                                if mode == _RECORD:
-                                    above = greater_bits(value, upper)
-                                    below = greater_bits(lower, value)
-                                    bits[at] = positive
-                                    bits[at + clamped_at] = above | below
-                                value = maximum(minimum(value, upper), lower)
-                            store(scratch, target + begin + q, value)
-                    done += 1
-
-                # Vertically, then horizontally down.
-                source = high_at + out_row * down * row_size
-                for q in range(0, row_size, LANES):
-                    value = fir(scratch, source + q, row_size, down_coefficients)
-                    store(scratch, narrow_at + q, value)
-                target = (plane * out_height + out_row) * out_width
-                for phase in range(out_phases):
-                    first = down * phase
-                    count = (out_width - phase + out_phases - 1) // out_phases
-                    for q in range(0, count, LANES):
-                        value = fir_phases(
-                            scratch, narrow_at + q, phase_size, first, phases, down_coefficients
+                                store(out, target + column * channels, value)
+                else:
+                    source = narrow_at + (oldest % down_taps) * narrow_size
+                    for column in range(out_width):
+                        value = fir(
+                            scratch, source + column * LANES, narrow_size, down_coefficients
                         )
-                        store(scratch, out_at + q, value)
-                    for q in range(count):
-                        out[target + q * out_phases + phase] = scratch[out_at + q]
+                        store(out, target + column * channels, value)
 
     compiled: Callable[..., None] = kernel
     return compiled

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tagloom.networks.ops.conv2d_resample import conv2d_resample
+from tagloom.networks.ops.per_sample_conv2d import per_sample_conv2d
 
 __all__ = ["modulated_conv2d_stylegan2", "modulated_conv2d_stylegan3"]
 
@@ -33,6 +34,7 @@ def modulated_conv2d_stylegan3(
     demodulate: bool = True,
     padding: int | Sequence[int] = 0,
     input_gain: Tensor | None = None,
+    dtype: torch.dtype | None = None,
 ) -> Tensor:
     """Modulated convolution as StyleGAN3 has it (arXiv 2106.12423, appendix F.2).
 
@@ -40,6 +42,7 @@ def modulated_conv2d_stylegan3(
     demodulate: normalise weights, styles and the modulated kernel.
     padding: (y, x), or one for both.
     input_gain: scalar, [I] or [N, I]; scales the input and is not undone by demodulation.
+    dtype: of the convolution and the result; None: that of x. Kernels are made in float32.
     Each sample's styles are normalised alone, so a sample does not depend on its batch. (Scaling
     styles cancels in the demodulation but for its epsilon.)
     """
@@ -61,6 +64,11 @@ def modulated_conv2d_stylegan3(
         w_NOIHW = w * scale_NI[:, None, :, None, None]
         if dcoefs_NO is not None:
             w_NOIHW = w_NOIHW * dcoefs_NO[:, :, None, None, None]
+        if dtype is not None:
+            x, w_NOIHW = x.to(dtype), w_NOIHW.to(dtype)
+        kernel = w.shape[2:]
+        if x.device.type == "cpu" and isinstance(pads, int) and kernel == (pads + 1, pads + 1):
+            return per_sample_conv2d(x, w_NOIHW, padding=pads)
         y = F.conv2d(
             x.reshape(1, n * i, height, width),
             w_NOIHW.reshape(n * o, *w.shape[1:]),
@@ -68,8 +76,11 @@ def modulated_conv2d_stylegan3(
             groups=n,
         )
         return y.reshape(n, o, *y.shape[2:])
-    y = F.conv2d(x * scale_NI[:, :, None, None], w, padding=pads)
-    return y if dcoefs_NO is None else y * dcoefs_NO[:, :, None, None]
+    x = x * scale_NI[:, :, None, None].to(x.dtype)
+    if dtype is not None:
+        x, w = x.to(dtype), w.to(dtype)
+    y = F.conv2d(x, w, padding=pads)
+    return y if dcoefs_NO is None else y * dcoefs_NO[:, :, None, None].to(y.dtype)
 
 
 def modulated_conv2d_stylegan2(

@@ -3,7 +3,8 @@
 Numba leaves vectorising to LLVM, which gives up on loops that read a dozen rows and write another
 (it would have to prove that none overlap). These intrinsics say it outright: a `Vector` is LLVM's
 `<16 x float>`, which becomes one AVX-512 register, two of AVX, or four of SSE or NEON. Arrays are
-flat, positions count elements, and nothing checks bounds.
+flat, positions count elements, and nothing checks bounds. An array of uint16 holds bfloat16: the
+upper half of a float32, so that loading shifts and storing rounds.
 """
 
 from __future__ import annotations
@@ -20,14 +21,12 @@ __all__ = [
     "LANES",
     "add",
     "fir",
-    "fir_phases",
     "greater_bits",
     "load",
     "maximum",
     "minimum",
     "multiply",
     "select_bits",
-    "shifted_bits",
     "splat",
     "store",
     "taps",
@@ -90,6 +89,32 @@ def _load(builder: Any, data: Any, position: Any) -> Any:
     return builder.load(pointer, align=4)
 
 
+_WORDS = ir.VectorType(ir.IntType(32), LANES)
+_HALVES = ir.VectorType(ir.IntType(16), LANES)
+
+
+def _load_wide(builder: Any, array_type: Any, data: Any, position: Any) -> Any:
+    """`_load` for float32 or bfloat16."""
+    if array_type.dtype == types.float32:
+        return _load(builder, data, position)
+    pointer = builder.bitcast(_pointer(builder, data, position), _HALVES.as_pointer())
+    halves = builder.zext(builder.load(pointer, align=2), _WORDS)
+    return builder.bitcast(builder.shl(halves, _all(16)), _VECTOR)
+
+
+def _all(value: int) -> Any:
+    return ir.Constant(_WORDS, [value] * LANES)
+
+
+def _to_bfloat16(builder: Any, value: Any) -> Any:
+    """Rounded to the nearest, ties to even; NaN stays one."""
+    word = builder.bitcast(value, _WORDS)
+    odd = builder.and_(builder.lshr(word, _all(16)), _all(1))
+    rounded = builder.lshr(builder.add(builder.add(word, odd), _all(0x7FFF)), _all(16))
+    is_nan = builder.fcmp_unordered("uno", value, value)
+    return builder.trunc(builder.select(is_nan, _all(0x7FC0), rounded), _HALVES)
+
+
 def _splat(builder: Any, value: Any) -> Any:
     single = builder.insert_element(
         ir.Constant(_VECTOR, ir.Undefined), value, ir.Constant(ir.IntType(32), 0)
@@ -119,7 +144,10 @@ def load(typingctx: Any, array: Any, position: Any) -> Any:
     """array[position : position + 16]; any alignment."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return _load(builder, _data(context, builder, signature.args[0], args[0]), args[1])
+        array_type = signature.args[0]
+        return _load_wide(
+            builder, array_type, _data(context, builder, array_type, args[0]), args[1]
+        )
 
     return vector_type(array, types.intp), codegen
 
@@ -129,9 +157,13 @@ def store(typingctx: Any, array: Any, position: Any, value: Any) -> Any:
     """array[position : position + 16] = value; any alignment."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        data = _data(context, builder, signature.args[0], args[0])
-        pointer = builder.bitcast(_pointer(builder, data, args[1]), _VECTOR.as_pointer())
-        builder.store(args[2], pointer, align=4)
+        array_type = signature.args[0]
+        pointer = _pointer(builder, _data(context, builder, array_type, args[0]), args[1])
+        if array_type.dtype == types.float32:
+            builder.store(args[2], builder.bitcast(pointer, _VECTOR.as_pointer()), align=4)
+        else:
+            halves = _to_bfloat16(builder, args[2])
+            builder.store(halves, builder.bitcast(pointer, _HALVES.as_pointer()), align=2)
         return context.get_dummy_value()
 
     return types.void(array, types.intp, vector_type), codegen
@@ -206,40 +238,6 @@ def fir(typingctx: Any, array: Any, first: Any, stride: Any, coefficients: Any) 
 
 
 @_define
-def fir_phases(
-    typingctx: Any, array: Any, base: Any, phase_stride: Any, first: Any, phases: Any, tap: Any
-) -> Any:
-    """Sum over t of tap[t] times sample `first + t` of a line that is stored phase by phase.
-
-    Sample s lies at base + (s % phases) * phase_stride + s // phases, with `phases` a literal;
-    neighbouring lanes are `phases` samples apart.
-    """
-    if not isinstance(tap, _TapsType) or not isinstance(phases, types.IntegerLiteral):
-        return None
-    count = phases.literal_value
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        data = _data(context, builder, signature.args[0], args[0])
-        total = None
-        divisor = ir.Constant(_INT, count)
-        for index in range(tap.count):
-            sample = builder.add(args[3], ir.Constant(_INT, index))
-            offset = builder.mul(builder.urem(sample, divisor), args[2])
-            position = builder.add(args[1], builder.add(offset, builder.udiv(sample, divisor)))
-            value = _load(builder, data, position)
-            coefficient = builder.extract_value(args[5], index)
-            total = (
-                builder.fmul(value, coefficient)
-                if total is None
-                else _multiply_add(builder, value, coefficient, total)
-            )
-        return total
-
-    signature = vector_type(array, types.intp, types.intp, types.intp, phases, tap)
-    return signature, codegen
-
-
-@_define
 def greater_bits(typingctx: Any, a: Any, b: Any) -> Any:
     """Bit i of the uint16 is set where lane i of a is greater than that of b (not for NaN)."""
 
@@ -247,21 +245,6 @@ def greater_bits(typingctx: Any, a: Any, b: Any) -> Any:
         return builder.bitcast(builder.fcmp_ordered(">", args[0], args[1]), ir.IntType(LANES))
 
     return types.uint16(vector_type, vector_type), codegen
-
-
-@_define
-def shifted_bits(typingctx: Any, bits: Any, position: Any, skew: Any) -> Any:
-    """16 bits of a uint16 array read as one string, from bit position * 16 + skew on."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        pointer = _pointer(builder, _data(context, builder, signature.args[0], args[0]), args[1])
-        word = ir.IntType(2 * LANES)
-        low = builder.zext(builder.load(pointer), word)
-        high = builder.zext(builder.load(builder.gep(pointer, [ir.Constant(_INT, 1)])), word)
-        both = builder.or_(low, builder.shl(high, ir.Constant(word, LANES)))
-        return builder.trunc(builder.lshr(both, builder.trunc(args[2], word)), ir.IntType(LANES))
-
-    return types.uint16(bits, types.intp, types.intp), codegen
 
 
 @_define

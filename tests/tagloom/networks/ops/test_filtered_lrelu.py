@@ -80,7 +80,12 @@ def test_any_geometry(data: st.DataObject, relative_error: Any) -> None:
         assume(size * up + min(before, 0) + min(after, 0) > 0)  # something is left
     torch.manual_seed(data.draw(st.integers(0, 9)))
     fu, fd = torch.randn(up_taps), torch.randn(down_taps)
-    x = torch.randn(data.draw(st.integers(1, 2)), data.draw(st.integers(1, 3)), height, width)
+    # A two-dimensional filter, as the radial ones of StyleGAN3-R.
+    if (up, down) == (2, 2):
+        fd = torch.randn(down_taps, down_taps) if data.draw(st.booleans()) else fd
+    # Vectors are 16 channels: fewer, whole vectors, and vectors that overlap.
+    channels = data.draw(st.sampled_from([1, 3, 16, 17, 35]))
+    x = torch.randn(data.draw(st.integers(1, 2)), channels, height, width)
     b = torch.randn(x.shape[1])
     kw: dict[str, Any] = {
         "up": up,
@@ -103,6 +108,38 @@ def test_any_geometry(data: st.DataObject, relative_error: Any) -> None:
     assert float((plain - expected).abs().max()) < 1e-4 * scale
     if kw["clamp"] is None:
         _check_gradient(x, fu, fd, b, kw)
+
+
+def test_rectangular_radial_filters(relative_error: Any) -> None:
+    """Neither square nor symmetric, so that a transposition or a flip shows."""
+    torch.manual_seed(3)
+    fu, fd = torch.rand(5, 9), torch.rand(11, 8)
+    x, b = torch.randn(2, 19, 13, 17), torch.randn(19)
+    for flip in (False, True):
+        kw = {"up": 2, "down": 2, "padding": (9, 4, 7, 8), "clamp": 20.0, "flip_filter": flip}
+        for function in (filtered_lrelu_numba, filtered_lrelu_torch):
+            _compare(function, x, fu / 9, fd / 9, b, relative_error, gain=1.4, slope=0.2, **kw)
+
+
+def test_bfloat16_is_rounded_once(relative_error: Any) -> None:
+    """Widened, computed in float32, rounded to nearest: half a unit in the last place."""
+    fu, fd = _filters(2, 2)
+    x = torch.randn(2, 20, 24, 30).bfloat16()
+    kw: dict[str, Any] = {"up": 2, "down": 2, "padding": (9, 8, 9, 8), "gain": 1.4, "slope": 0.2}
+    b = torch.randn(20)
+    x.requires_grad_()
+    y = filtered_lrelu_numba(x, fu, fd, b, clamp=1.0, **kw)
+    wide = x.detach().float().requires_grad_()
+    z = filtered_lrelu_numba(wide, fu, fd, b, clamp=1.0, **kw)
+    assert y.dtype == torch.bfloat16
+    assert torch.equal(y, z.bfloat16())
+    weights = torch.randn(y.shape).bfloat16()
+    (ours,) = torch.autograd.grad(y, x, weights)
+    (theirs,) = torch.autograd.grad(z, wide, weights.float())
+    assert torch.equal(ours, theirs.bfloat16())
+    nan = x.detach().clone()
+    nan[0, 0, 5, 5] = float("nan")
+    assert bool(filtered_lrelu_numba(nan, fu, fd, b, clamp=1.0, **kw).isnan().any())
 
 
 def _check_gradient(x: Tensor, fu: Tensor, fd: Tensor, b: Tensor, kw: dict[str, Any]) -> None:
@@ -189,7 +226,8 @@ def test_what_the_kernel_leaves_to_torch() -> None:
     x = torch.randn(1, 1, 20, 20)
     assert is_supported(x, fu, fd, up=2, down=2)
     assert not is_supported(x.double(), fu, fd, up=2, down=2)
-    assert not is_supported(x, fu, torch.outer(fd, fd), up=2, down=2)
+    assert is_supported(x.bfloat16(), fu, torch.outer(fd, fd), up=2, down=2)
+    assert not is_supported(x, fu, fd.clone().requires_grad_(), up=2, down=2)
     assert not is_supported(x, fu, fd, up=8, down=2)
     assert not is_supported(x, None, None, up=1, down=1)
     y = filtered_lrelu(x.double(), fu.double(), fd.double(), up=2, down=2, padding=9)
