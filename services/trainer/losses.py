@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from services.trainer.augment.pipe import AugmentPipe
 from services.trainer.draws import PhaseName, StepDraws
+from tagloom.networks.ops.precision import mixed_precision
 from tagloom.networks.ops.upfirdn2d import filter2d
 
 __all__ = ["LossSettings", "Losses", "Measured"]
@@ -42,6 +43,8 @@ class LossSettings:
     blur_fade_kimg: float = 0.0
     noise_mode: Literal["const", "random"] = "const"
     """of the generator's layers (StyleGAN2 trains with random noise)"""
+    mixed_precision: bool = False
+    """convolutions in bfloat16, but for the phases that differentiate twice (R1, path lengths)"""
 
 
 class Losses:
@@ -71,6 +74,19 @@ class Losses:
         real_NCHW: images in [-1, 1] (not used by G's phases).
         images_seen: so far, for the blur that fades.
         """
+        mixed = self.settings.mixed_precision and phase in ("Gmain", "Dmain")
+        with mixed_precision(torch.bfloat16 if mixed else None):
+            return self._accumulate(phase, real_NCHW, real_c, draws, gain, images_seen)
+
+    def _accumulate(
+        self,
+        phase: PhaseName,
+        real_NCHW: Tensor,
+        real_c: Tensor | None,
+        draws: StepDraws,
+        gain: float,
+        images_seen: int,
+    ) -> Measured:
         measured: Measured = {}
         if phase in ("Gmain", "Gboth"):
             measured |= self._g_main(phase, draws, gain, images_seen)
