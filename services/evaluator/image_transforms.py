@@ -81,8 +81,8 @@ def _shift_matrix(size: int, shift: float, device: torch.device) -> tuple[Tensor
     """
     whole = math.floor(-shift)
     offsets = np.arange(-LANCZOS + 1, LANCZOS + 1)
-    distances: _Array = offsets + (shift + whole)
-    taps = _sinc_window(distances) * np.sinc(distances)
+    distances = np.asarray(offsets + (shift + whole), dtype=np.float64)
+    taps: _Array = _sinc_window(distances) * np.sinc(distances)
     taps /= taps.sum()
     matrix = np.zeros([size, size])
     places = np.arange(size)

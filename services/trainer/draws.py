@@ -10,6 +10,7 @@ counter is made of just these numbers.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias
 
@@ -48,6 +49,9 @@ def keyed_generator(seed: int, purpose: str, phase: int, index: int) -> np.rando
 
 class StepDraws(Protocol):
     """What the losses of one step need from chance."""
+
+    def part(self, rows: slice) -> StepDraws:
+        """The same draws for these samples of the batch alone."""
 
     def latents(self, phase: PhaseName) -> tuple[Tensor, Tensor | None]:
         """z [N, z_dim] and labels c [N, c_dim] (None without labels) of the generated images."""
@@ -99,6 +103,9 @@ class KeyedDraws:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     rows: slice = field(default_factory=lambda: slice(None))
 
+    def part(self, rows: slice) -> KeyedDraws:
+        return dataclasses.replace(self, rows=rows)
+
     def _generator(self, purpose: str, phase: PhaseName) -> np.random.Generator:
         return keyed_generator(self.seed, purpose, _PHASES[phase], self.step)
 
@@ -126,5 +133,8 @@ class KeyedDraws:
         return _KeyedAugmentDraws(generator, self.batch, self.rows, self.device)
 
     def prepare_layer_noise(self, phase: PhaseName) -> None:
-        seed = int(self._generator("layer_noise", phase).integers(2**63))
-        torch.manual_seed(seed)
+        # The layers draw for all samples that they get: each micro-batch has a seed of its own,
+        # that of its first sample.
+        first = self.rows.start or 0
+        seeds = self._generator("layer_noise", phase).integers(2**63, size=first + 1)
+        torch.manual_seed(int(seeds[first]))

@@ -59,6 +59,15 @@ class Losses:
         self.G, self.D, self.settings, self.augment = G, D, settings, augment
         self.path_length_mean = torch.zeros([], device=next(G.parameters()).device)
 
+    def running_means(self, phase: PhaseName) -> list[Tensor]:
+        """What the phase moves besides gradients, in place: G's averages, or the path length's."""
+        if phase in ("Dmain", "Dboth"):
+            moving = ("w_avg", "magnitude_ema")
+            return [b for name, b in self.G.named_buffers() if name.rpartition(".")[2] in moving]
+        if phase in ("Greg", "Gboth"):
+            return [self.path_length_mean]
+        return []
+
     def accumulate(
         self,
         phase: PhaseName,

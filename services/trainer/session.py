@@ -11,6 +11,7 @@ from services.trainer.augment import PIPES, AugmentControl, AugmentPipe
 from services.trainer.dataset import Sampler, TrainingImages
 from services.trainer.draws import KeyedDraws
 from services.trainer.losses import Losses, LossSettings
+from services.trainer.ranks import ALONE, Ranks
 from services.trainer.step import StepSettings, TrainingStep
 from tagloom.artifacts.run import Run, TrainingOptions
 from tagloom.networks.build import build_from_spec
@@ -38,8 +39,13 @@ class Session:
     """of training, over all attempts"""
 
     @classmethod
-    def create(cls, store: Store, run: Run, images: TrainingImages) -> Session:
-        """A run at its very start: weights of its start network, or fresh ones from its seed."""
+    def create(
+        cls, store: Store, run: Run, images: TrainingImages, ranks: Ranks = ALONE
+    ) -> Session:
+        """A run at its very start: weights of its start network, or fresh ones from its seed.
+
+        Raises FailedPrecondition (PROCESSES_UNSUITABLE) if the ranks cannot share its batch.
+        """
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         options = run.options
         torch.manual_seed(options.seed % 2**63)
@@ -66,7 +72,7 @@ class Session:
             run=run,
             images=images,
             sampler=Sampler(len(images), seed=options.seed, mirror=options.mirror),
-            step=TrainingStep(losses, G_ema, _step_settings(options), control),
+            step=TrainingStep(losses, G_ema, _step_settings(options), control, ranks),
             transferred=transferred,
         )
         session.remember_origin(session.networks["G"], session.networks["D"])
@@ -115,7 +121,8 @@ class Session:
         """One step on the next batch."""
         options, step = self.run.options, self.step
         indices, mirrored = self.sampler.at(step.images_seen, options.batch)
-        real = self.images.batch(indices, mirrored).to(step.device)
+        own = step.micro_batches.rows
+        real = self.images.batch(indices[own], mirrored[own]).to(step.device)
         draws = KeyedDraws(
             seed=options.seed,
             step=step.steps,
@@ -169,6 +176,7 @@ def _loss_settings(options: TrainingOptions) -> LossSettings:
 def _step_settings(options: TrainingOptions) -> StepSettings:
     return StepSettings(
         batch=options.batch,
+        micro_batch=options.micro_batch or None,
         g_learning_rate=options.g_learning_rate,
         d_learning_rate=options.d_learning_rate,
         g_regularisation_interval=(

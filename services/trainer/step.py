@@ -18,6 +18,8 @@ from services.trainer.adam import Adam
 from services.trainer.augment.control import AugmentControl
 from services.trainer.draws import PhaseName, StepDraws
 from services.trainer.losses import Losses
+from services.trainer.microbatches import MicroBatches
+from services.trainer.ranks import ALONE, Ranks
 from tagloom.errors import FailedPrecondition
 
 __all__ = ["Phase", "Statistics", "StepSettings", "TrainingStep"]
@@ -28,7 +30,9 @@ class StepSettings:
     """Sizes, speeds and intervals of a step."""
 
     batch: int
-    """images per step"""
+    """images per step, over all ranks"""
+    micro_batch: int | None = None
+    """images that pass through the networks at once; None: the whole batch"""
     g_learning_rate: float
     d_learning_rate: float
     g_regularisation_interval: int | None
@@ -64,9 +68,11 @@ class Statistics:
 
     def add(self, name: str, values: Tensor) -> None:
         """Adds every element of `values`."""
-        sums = self._sums[name]
-        sums[0] += values.sum()
-        sums[1] += values.numel()
+        self.add_sums(name, sum_and_count(values))
+
+    def add_sums(self, name: str, sums: Tensor) -> None:
+        """Adds values of which `sum_and_count` was taken."""
+        self._sums[name] += sums
 
     def take(self) -> dict[str, float]:
         """The means by name, and starts over."""
@@ -90,6 +96,11 @@ class Statistics:
             self._sums[name].copy_(row)
 
 
+def sum_and_count(values: Tensor) -> Tensor:
+    """[2]: the sum of the values, and how many there are."""
+    return torch.stack([values.sum(), values.new_tensor(values.numel())])
+
+
 class TrainingStep:
     """Networks, optimisers and moving averages, and how a step moves them."""
 
@@ -99,8 +110,12 @@ class TrainingStep:
         G_ema: nn.Module,
         settings: StepSettings,
         control: AugmentControl | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
+        """Raises FailedPrecondition (PROCESSES_UNSUITABLE): see `MicroBatches.of`."""
         self.losses, self.G_ema, self.settings, self.control = losses, G_ema, settings, control
+        size = settings.micro_batch or settings.batch
+        self.micro_batches = MicroBatches.of(settings.batch, size, ranks)
         self.G, self.D = losses.G, losses.D
         self.steps = 0
         self.images_seen = 0
@@ -138,7 +153,7 @@ class TrainingStep:
         return phases
 
     def run(self, real_NCHW: Tensor, real_c: Tensor | None, draws: StepDraws) -> None:
-        """One step on a batch of real images in [-1, 1].
+        """One step on a batch of real images in [-1, 1]: this rank's part of it.
 
         An update whose gradient is not finite is left out, and with it all that its phase has
         measured: weights, running means and statistics stay as they were. Raises
@@ -158,7 +173,8 @@ class TrainingStep:
         path_length_mean = self.losses.path_length_mean.clone()
         phase.optimizer.zero_grad()
         phase.network.requires_grad_(True)
-        measured = self.losses.accumulate(
+        measured = self.micro_batches.accumulate(
+            self.losses,
             phase.name,
             real,
             real_c,
@@ -179,13 +195,14 @@ class TrainingStep:
             self.losses.path_length_mean.copy_(path_length_mean)
             self._leave_out(phase)
             return
-        for name, values in measured.items():
-            self.statistics.add(name, values)
         if "real_score" in measured:
-            signs = measured["real_score"].sign()
-            self.statistics.add("real_sign", signs)
-            self.signs[0] += signs.sum()
-            self.signs[1] += signs.numel()
+            measured["real_sign"] = measured["real_score"].sign()
+        sums = {name: sum_and_count(values) for name, values in measured.items()}
+        self.micro_batches.ranks.sum_(list(sums.values()))
+        for name, counted in sums.items():
+            self.statistics.add_sums(name, counted)
+        if "real_sign" in sums:
+            self.signs += sums["real_sign"]
 
     def _leave_out(self, phase: Phase) -> None:
         self.bad_updates += 1
