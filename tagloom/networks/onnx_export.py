@@ -36,8 +36,7 @@ def check_installed() -> None:
     absent = [name for name in ("onnx", "onnxscript") if importlib.util.find_spec(name) is None]
     if absent:
         raise FailedPrecondition(
-            f"{' and '.join(absent)} must be there to export ONNX; "
-            "pip install 'tagloom[export]'.",
+            f"{' and '.join(absent)} must be there to export ONNX; pip install 'tagloom[export]'.",
             reason="EXPORT_NOT_INSTALLED",
         )
 
@@ -87,12 +86,12 @@ def write_onnx(generator: nn.Module, path: Path, network: Network) -> None:
             )
             assert program is not None  # it is, unless the exporter writes the file itself
             program.model.producer_name = "tagloom"
-            program.model.metadata_props |= {
-                "architecture": network.architecture,
-                "origin": network.origin,
-                "license": network.license,
-                "weights_sha256": network.weights_sha256,
-            }
+            program.model.metadata_props.update(
+                architecture=network.architecture,
+                origin=network.origin,
+                license=network.license,
+                weights_sha256=network.weights_sha256,
+            )
             program.save(path, external_data=False)
     finally:
         exporter.setLevel(level)

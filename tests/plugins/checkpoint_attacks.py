@@ -193,14 +193,16 @@ def _calls() -> Iterator[tuple[str, bytes, str]]:
     )
     yield (
         "a tensor's class as its function",
-        b"\x80\x02ctorch._tensor\n_rebuild_from_type_v2\n(c_codecs\nencode\nN("
-        + code
-        + b"tNtR.",
+        b"\x80\x02ctorch._tensor\n_rebuild_from_type_v2\n(c_codecs\nencode\nN(" + code + b"tNtR.",
         "other arguments",
     )
     yield (
         "a persistent object of another type",
-        _call("torch_utils.persistence", "_reconstruct_persistent_obj", b"}" + text("type") + code + b"s"),
+        _call(
+            "torch_utils.persistence",
+            "_reconstruct_persistent_obj",
+            b"}" + text("type") + code + b"s",
+        ),
         "other arguments",
     )
 
@@ -287,7 +289,11 @@ def _bombs() -> Iterator[tuple[str, bytes, str]]:
     )
     deep = b"}" + text("x") + b"](" * 5000 + b"e" * 5000 + b"s"
     yield "deep settings", _file(module(b"}", arguments=deep)), "more arguments"
-    yield "an endless setting", _file(module(b"}", arguments=b"}q\x00" + text("x") + b"h\x00s")), "more"
+    yield (
+        "an endless setting",
+        _file(module(b"}", arguments=b"}q\x00" + text("x") + b"h\x00s")),
+        "more",
+    )
     wide = b"}" + text("x") + b"](" + b"N" * 5000 + b"es"
     yield "wide settings", _file(module(b"}", arguments=wide)), "more arguments"
     modules = b"}q\x05" + text("a")
@@ -333,9 +339,17 @@ def _tensors() -> Iterator[tuple[str, bytes, str]]:
         r"declares 274,877,906,944 bytes where 16 are there",
     )
     yield "two sizes", tensor_file(legacy_storage(told=5)), "two different sizes"
-    yield "memory of an unknown kind", tensor_file(legacy_storage(kind="EvilStorage")), "EvilStorage"
+    yield (
+        "memory of an unknown kind",
+        tensor_file(legacy_storage(kind="EvilStorage")),
+        "EvilStorage",
+    )
     yield "a wrong magic number", tensor_file(legacy_storage(magic=b"K\x01.")), "format 1001"
-    yield "a storage that is none", tensor_file(legacy_storage(storage=b"N.")), "one piece of memory"
+    yield (
+        "a storage that is none",
+        tensor_file(legacy_storage(storage=b"N.")),
+        "one piece of memory",
+    )
     yield "a storage that is a zip", tensor_file(b"PK\x03\x04" + b"\0" * 40), "cut off"
     yield "a text for a tensor", _file(module(b"}" + text("w") + text("x") + b"s")), "no tensor"
     yield "a path for a name", _file(module(b"}" + text("../../x") + b"Ns")), "called '../../x'"

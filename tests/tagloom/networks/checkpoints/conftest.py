@@ -36,6 +36,11 @@ class Opener:
         return self._reader.read("file.pkl")
 
     @property
+    def pid(self) -> int:
+        """Of the confined process."""
+        return self._reader.pid
+
+    @property
     def tensors(self) -> dict[str, Tensor]:
         """Those of the file read last."""
         self._target.seek(0)

@@ -19,7 +19,7 @@ from tagloom.networks.checkpoints.reader import ConfinedReader, read_checkpoint
 from tests.plugins.checkpoint_files import checkpoint
 
 PROBE = """
-import ctypes, json, mmap, os, shutil, signal, socket, subprocess, sys, threading, time, _posixsubprocess
+import ctypes, json, mmap, os, signal, socket, subprocess, sys, threading, _posixsubprocess
 from tagloom.networks.checkpoints.confinement import confine
 folder = sys.argv[1]
 inherited = open(os.path.join(folder, "inherited"), "w+b", buffering=0)
@@ -54,7 +54,7 @@ tries = {
     "become somebody": lambda: os.setuid(0),
     "leave its limits": lambda: __import__("resource").setrlimit(9, (1 << 40, 1 << 40)),
     "trace": lambda: direct(101 if os.uname().machine == "x86_64" else 117, 0, 0, 0, 0),
-    "make code": lambda: mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC),
+    "make code": lambda: mmap.mmap(-1, 4096, prot=mmap.PROT_WRITE | mmap.PROT_EXEC),
     "make memory executable": lambda: direct(
         10 if os.uname().machine == "x86_64" else 226, ctypes.c_void_p(0), ctypes.c_size_t(0), 7),
     "take the filter off": lambda: direct(
@@ -104,7 +104,9 @@ def test_time_is_limited(tmp_path: Path) -> None:
         "confine(memory=1 << 30, cpu_seconds=1, written=0)\n"
         "while True: pass\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=300, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, timeout=300, check=False
+    )
     assert done.returncode in (-signal.SIGXCPU, -signal.SIGKILL)
 
 
@@ -162,7 +164,7 @@ def test_a_killed_reader_is_an_answer(tmp_path: Path) -> None:
         os.kill(reader.pid, signal.SIGSTOP)
         killer = threading.Timer(0.3, os.kill, (reader.pid, signal.SIGKILL))
         killer.start()
-        with pytest.raises(ResourceExhausted, match="CPU time|memory"):
+        with pytest.raises(ResourceExhausted, match=r"CPU time or memory"):
             reader.read("x.pkl")
         killer.join()
 
