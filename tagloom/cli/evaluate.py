@@ -43,7 +43,11 @@ _METRICS = {
     "of a StyleGAN3 run also eqt_int, eqt_frac, eqr (equivariance, in dB).",
 )
 @click.option("--samples", type=click.IntRange(4), help="Images to generate per snapshot.")
-@click.option("--features", default="", help="inception_v3 or efficientnet_lite0.")
+@click.option(
+    "--features",
+    default="",
+    help="inception_v3, efficientnet_lite0, or efficientnet_lite0_early for images below 64 px.",
+)
 @click.option(
     "--weights",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),

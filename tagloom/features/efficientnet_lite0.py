@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 import torch
 from torch import nn
@@ -23,7 +23,12 @@ from tagloom.errors import FailedPrecondition
 from tagloom.features.interface import FeatureExtractor
 from tagloom.features.weights import read_pinned_state_dict
 
-__all__ = ["WEIGHTS_SHA256", "EfficientNetLite0", "EfficientNetLite0Features"]
+__all__ = [
+    "WEIGHTS_SHA256",
+    "EfficientNetLite0",
+    "EfficientNetLite0EarlyFeatures",
+    "EfficientNetLite0Features",
+]
 
 WEIGHTS_SHA256: Final = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
@@ -126,6 +131,18 @@ class EfficientNetLite0(nn.Module):
         x_NCHW = functional.relu6(self._bn1(self._conv_head(x_NCHW)))
         return x_NCHW.mean(dim=(2, 3))
 
+    def early(self, x_NCHW: torch.Tensor) -> torch.Tensor:
+        """Spatial mean of the widened map of the third block, stride 4: [N, 144], each in 0..6.
+
+        `x_NCHW`: as in `pooled`.
+        """
+        x_NCHW = functional.relu6(self._bn0(self._conv_stem(x_NCHW)))
+        for block in self._blocks[:2]:
+            x_NCHW = block(x_NCHW)
+        third: Any = self._blocks[2]
+        wide_NCHW: torch.Tensor = functional.relu6(third._bn0(third._expand_conv(x_NCHW)))
+        return wide_NCHW.mean(dim=(2, 3))
+
     def forward(self, x_NCHW: torch.Tensor) -> torch.Tensor:
         """ImageNet logits [N, 1000] (dropout, which follows the pooling, is off outside training).
 
@@ -174,6 +191,24 @@ class EfficientNetLite0Features(FeatureExtractor):
 
     def _features(self, images_uint8_NCHW: torch.Tensor) -> torch.Tensor:
         features_ND: torch.Tensor = self.network.pooled(self.preprocess(images_uint8_NCHW))
+        return features_ND
+
+
+class EfficientNetLite0EarlyFeatures(EfficientNetLite0Features):
+    """What small pictures are made of: colours, edges and texture, from an early layer.
+
+    For images far smaller than the classifier's 224 pixels. Its last layer, shown 32 pixels
+    enlarged seven times, judges little but their blur (docs/adr/0011-early-features.md); the
+    single-image metric SIFID (Shaham et al., arXiv:1905.01164) measures patches in an early layer
+    for the same reason.
+    """
+
+    name: ClassVar[str] = "efficientnet_lite0_early"
+    version: ClassVar[str] = "1"
+    dim: ClassVar[int] = 144
+
+    def _features(self, images_uint8_NCHW: torch.Tensor) -> torch.Tensor:
+        features_ND: torch.Tensor = self.network.early(self.preprocess(images_uint8_NCHW))
         return features_ND
 
 

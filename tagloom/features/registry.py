@@ -16,6 +16,7 @@ __all__ = ["default_extractor", "extractor_names", "load_extractor", "open_extra
 
 INCEPTION_V3: Final = "inception_v3"
 EFFICIENTNET_LITE0: Final = "efficientnet_lite0"
+EFFICIENTNET_LITE0_EARLY: Final = "efficientnet_lite0_early"
 
 
 # Imported when asked for: torch-fidelity pulls in torchvision, which the others do without.
@@ -31,8 +32,15 @@ def _efficientnet_lite0(weights: Path | None, device: torch.device) -> FeatureEx
     return EfficientNetLite0Features(weights, device)
 
 
+def _efficientnet_lite0_early(weights: Path | None, device: torch.device) -> FeatureExtractor:
+    from tagloom.features.efficientnet_lite0 import EfficientNetLite0EarlyFeatures
+
+    return EfficientNetLite0EarlyFeatures(weights, device)
+
+
 _LOADERS: Final[dict[str, Callable[[Path | None, torch.device], FeatureExtractor]]] = {
     EFFICIENTNET_LITE0: _efficientnet_lite0,
+    EFFICIENTNET_LITE0_EARLY: _efficientnet_lite0_early,
     INCEPTION_V3: _inception_v3,
 }
 

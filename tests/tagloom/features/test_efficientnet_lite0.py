@@ -7,15 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageFilter
 from skimage import data
+from sklearn.datasets import load_sample_images
 
 from tagloom.errors import DataLoss, NotFound
 from tagloom.features.efficientnet_lite0 import (
     WEIGHTS_SHA256,
+    EfficientNetLite0EarlyFeatures,
     EfficientNetLite0Features,
     packaged_weights,
 )
+from tagloom.features.kernel import kernel_distance
 
 
 def central_square(photo_HWC: np.ndarray) -> torch.Tensor:
@@ -75,3 +78,58 @@ def test_missing_weights_are_named(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match=r"no\.pth") as caught:
         EfficientNetLite0Features(tmp_path / "no.pth")
     assert caught.value.reason == "WEIGHTS_NOT_FOUND"
+
+
+def squares(photo_HWC: np.ndarray, blur_px: float = 0.0) -> list[torch.Tensor]:
+    """64 px squares of a photo reduced to 32 px, as the demo makes them."""
+    photo, found = Image.fromarray(photo_HWC), []
+    for top in range(0, photo.height - 63, 64):
+        for left in range(0, photo.width - 63, 64):
+            square = photo.crop((left, top, left + 64, top + 64))
+            small = square.resize((32, 32), Image.Resampling.LANCZOS)
+            small = small.filter(ImageFilter.GaussianBlur(blur_px))
+            found.append(torch.from_numpy(np.array(small)).permute(2, 0, 1))
+    return found
+
+
+def test_early_features_order_small_squares_as_people_do() -> None:
+    early = EfficientNetLite0EarlyFeatures()
+    photos = [data.chelsea(), data.coffee(), *load_sample_images().images]
+    order = np.random.RandomState(0).permutation(sum(len(squares(photo)) for photo in photos))
+
+    def features(blur_px: float) -> np.ndarray:
+        found = [square for photo in photos for square in squares(photo, blur_px)]
+        return early([found[index] for index in order])
+
+    real = features(0)
+    assert real.shape[1] == early.dim == 144
+    assert real.min() >= 0
+    assert real.max() <= 6
+    held_out = real[:50]
+    distances = [
+        kernel_distance(held_out, shown).value
+        for shown in (
+            real[50:],
+            features(1)[50:],
+            features(3)[50:],
+            early(squares(data.immunohistochemistry())),
+            early(squares(data.hubble_deep_field())),
+        )
+    ]
+    assert distances == sorted(distances)
+    assert distances[0] < 0.3
+    assert distances[3] > 2 * distances[2]
+
+
+def test_early_features_are_those_of_the_whole_network(lite0: EfficientNetLite0Features) -> None:
+    seen: list[torch.Tensor] = []
+    third = lite0.network.get_submodule("_blocks.2._bn0")
+    hook = third.register_forward_hook(lambda _module, _inputs, output: seen.append(output))
+    images = central_square(data.coffee()).repeat(8, 1, 1, 1)
+    with torch.inference_mode():
+        lite0.network(lite0.preprocess(images))
+    hook.remove()
+    (normalised,) = seen
+    expected = normalised.clamp(0, 6).mean(dim=(2, 3))
+    ours = EfficientNetLite0EarlyFeatures()(images)
+    torch.testing.assert_close(torch.from_numpy(ours), expected, rtol=1e-4, atol=1e-4)
