@@ -1,15 +1,16 @@
 """The alias-free nonlinearity of StyleGAN3: a leaky ReLU between an up- and a downsampling.
 
-Source: arXiv 2106.12423, section 3.1 and figure 4. On a CPU, with separable filters, the whole
-chain runs as one kernel that keeps a plane in cache (`filtered_lrelu_numba`); everything else goes
-through `filtered_lrelu_torch`, which can be differentiated any number of times.
+Source: arXiv 2106.12423, section 3.1 and figure 4. The whole chain runs as one kernel, in cache: on
+a CPU `filtered_lrelu_numba`, on a GPU `filtered_lrelu_triton`. Where there is none, and for other
+types, `filtered_lrelu_torch` computes the same. All can be differentiated any number of times.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -46,21 +47,13 @@ def filtered_lrelu(
     Returns [N, C, (H * up + y0 + y1 - (fu taps - 1) - (fd taps - 1) + down - 1) // down, ...].
     """
     pads = parse_padding(padding)
-    if _kernels_enabled() and is_supported(x, fu, fd, up=up, down=down):
-        return filtered_lrelu_numba(
-            x,
-            fu,
-            fd,
-            b,
-            up=up,
-            down=down,
-            padding=pads,
-            gain=gain,
-            slope=slope,
-            clamp=clamp,
-            flip_filter=flip_filter,
-        )
-    return filtered_lrelu_torch(
+    kernel: Callable[..., Tensor] = filtered_lrelu_torch
+    if _kernels_enabled():
+        if is_supported(x, fu, fd, up=up, down=down):
+            kernel = filtered_lrelu_numba
+        elif x.is_cuda and x.numel() > 0 and (fu is not None or fd is not None):
+            kernel = _gpu_kernel(x.device)
+    return kernel(
         x,
         fu,
         fd,
@@ -73,6 +66,16 @@ def filtered_lrelu(
         clamp=clamp,
         flip_filter=flip_filter,
     )
+
+
+@functools.cache
+def _gpu_kernel(device: torch.device) -> Callable[..., Tensor]:
+    """Triton's kernel where it can be compiled, the plain path elsewhere."""
+    try:
+        from tagloom.networks.ops.filtered_lrelu_triton import filtered_lrelu_triton, triton_works
+    except ImportError:
+        return filtered_lrelu_torch
+    return filtered_lrelu_triton if triton_works(device) else filtered_lrelu_torch
 
 
 def _kernels_enabled() -> bool:
