@@ -169,6 +169,13 @@ class TrainSpec(_Section):
     adam_beta2: float | None = Field(default=None, ge=0, lt=1)
     adam_epsilon: float | None = Field(default=None, gt=0)
     bad_updates_limit: int | None = Field(default=None, ge=1)
+    micro_batch: int | None = Field(default=None, ge=1)
+    patience: int | None = Field(default=None, ge=0)
+    score_samples: int | None = Field(default=None, ge=1)
+    keep_states: int | None = Field(default=None, ge=1)
+    keep_snapshots: int | None = Field(default=None, ge=0)
+    gamma_auto: bool | None = None
+    gamma_trial_kimg: float | None = Field(default=None, gt=0)
 
     @model_validator(mode="after")
     def _distinct(self) -> TrainSpec:

@@ -9,7 +9,16 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.trainer.options import RequestedOptions
 from services.trainer.runs import RunView
-from tagloom.artifacts.run import Alarm, AlarmKind, Augment, Config, Snapshot, Tick, TrainingOptions
+from tagloom.artifacts.run import (
+    Alarm,
+    AlarmKind,
+    Augment,
+    Config,
+    Snapshot,
+    Tick,
+    TrainingOptions,
+    TrainingScore,
+)
 from tagloom.errors import InvalidArgument
 from tagloom.v1 import trainer_pb2 as pb
 
@@ -81,6 +90,13 @@ def requested_options(message: pb.TrainingOptions) -> RequestedOptions:
         adam_beta2=optional("adam_beta2"),
         adam_epsilon=message.adam_epsilon,
         bad_updates_limit=message.bad_updates_limit,
+        patience=message.patience,
+        score_samples=message.score_samples,
+        keep_states=message.keep_states,
+        keep_snapshots=message.keep_snapshots,
+        gamma_auto=message.gamma_auto,
+        gamma_trial_kimg=message.gamma_trial_kimg,
+        micro_batch=message.micro_batch,
     )
 
 
@@ -112,6 +128,10 @@ def run_message(view: RunView) -> pb.Run:
         resolution=run.resolution,
         attempts=run.attempts,
         transfer=[pb.TransferPart(**part.model_dump()) for part in run.transfer],
+        gamma_trials=[
+            pb.GammaTrial(score=_score_message(trial.score), **trial.model_dump(exclude={"score"}))
+            for trial in run.gamma_trials
+        ],
     )
     if progress is not None:
         message.images_seen = progress.images_seen
@@ -120,6 +140,7 @@ def run_message(view: RunView) -> pb.Run:
         message.g_parameter_change = progress.g_parameter_change
         message.d_parameter_change = progress.d_parameter_change
         message.updates_left_out = progress.updates_left_out
+        message.best_snapshot = progress.best_snapshot
         message.alarms.extend(map(_alarm_message, progress.alarms))
         if progress.update_time > run.update_time:
             message.update_time.CopyFrom(_timestamp(progress.update_time))
@@ -145,7 +166,12 @@ def snapshot_message(snapshot: Snapshot) -> pb.Snapshot:
         create_time=_timestamp(snapshot.create_time),
         kimg=snapshot.kimg,
         weights_sha256=snapshot.weights_sha256,
+        score=None if snapshot.score is None else _score_message(snapshot.score),
     )
+
+
+def _score_message(score: TrainingScore) -> pb.TrainingScore:
+    return pb.TrainingScore(**score.model_dump())
 
 
 def tick_message(tick: Tick) -> pb.Tick:

@@ -48,6 +48,10 @@ class TrainingImages:
             images[mirrored] = images[mirrored][:, :, :, ::-1]
         return torch.from_numpy(images).to(torch.float32).div_(127.5).sub_(1)
 
+    def pixels(self, indices: NDArray[np.int64]) -> Tensor:
+        """[B, 3, H, W] uint8, as stored."""
+        return torch.from_numpy(self._images[indices])
+
 
 class Sampler:
     """An endless shuffle: each epoch has every image once, in an order that the seed fixes.

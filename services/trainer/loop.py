@@ -6,67 +6,33 @@ import logging
 import resource
 import sys
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 
 from services.trainer import records
 from services.trainer.alarms import judge, merge
-from services.trainer.dataset import load_held_out, load_images
-from services.trainer.observe import Observation, Observer
-from services.trainer.session import Session
+from services.trainer.attend import Interrupted, Wish, agree, attend, interrupted
+from services.trainer.keeper import SnapshotKeeper
+from services.trainer.observe import Observation
+from services.trainer.opening import open_observer, open_scorer, open_session
+from services.trainer.ranks import ALONE, PeerLost, Ranks
+from services.trainer.schedule import StateSchedule
 from services.trainer.snapshot import write_snapshot
-from services.trainer.state import restore, save_state
-from services.trainer.takeover import start_sentence, transfer_parts
+from services.trainer.state import save_state
+from services.trainer.takeover import transfer_parts
+from services.trainer.trials import choose_gamma, is_undecided
 from tagloom.artifacts import layout
 from tagloom.artifacts.base import now
-from tagloom.artifacts.dataset import Dataset
-from tagloom.artifacts.run import AlarmKind, Progress, Run, Tick
-from tagloom.errors import Cancelled, FailedPrecondition, InvalidArgument, TagloomError
+from tagloom.artifacts.run import AlarmKind, Progress, Run, RunState, Tick
+from tagloom.errors import Cancelled, FailedPrecondition, TagloomError
 from tagloom.progress import Report
 from tagloom.store.fenced import FencedStore
 from tagloom.store.interface import Store
 from tagloom.store.lease import LeaseLost
 
-__all__ = ["Interrupted", "StateSchedule", "train"]
+__all__ = ["Interrupted", "train"]
 
 _LOG = logging.getLogger(__name__)
 _PROGRESS_INTERVAL_S = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class StateSchedule:
-    """When a durable state is due: after so many seconds or images, whichever is first."""
-
-    seconds: float = 60.0
-    images: int = 1000
-    time_share: float = 0.03
-    """but for at most this share of the time"""
-
-    @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> StateSchedule:
-        """From TAGLOOM_STATE_SECONDS, _IMAGES and _TIME_SHARE, where they are set.
-
-        Raises InvalidArgument (SETTING_INVALID) naming the one that is not a positive number.
-        """
-        values = {}
-        for name, default in (("seconds", 60.0), ("images", 1000), ("time_share", 0.03)):
-            variable = f"TAGLOOM_STATE_{name.upper()}"
-            text = environment.get(variable, str(default))
-            try:
-                values[name] = float(text)
-            except ValueError:
-                values[name] = 0.0
-            if not 0 < values[name] < float("inf"):
-                raise InvalidArgument(
-                    f"{variable} is {text!r}, but should be a number above 0.",
-                    reason="SETTING_INVALID",
-                    setting=variable,
-                )
-        return cls(values["seconds"], max(int(values["images"]), 1), values["time_share"])
-
-
-class Interrupted(Cancelled):
-    """The process is going away (SIGTERM): the run is saved and waits for the next one."""
 
 
 def train(
@@ -76,6 +42,7 @@ def train(
     *,
     stop: Callable[[], bool] = lambda: False,
     states: StateSchedule | None = None,
+    ranks: Ranks = ALONE,
 ) -> None:
     """Trains `runs/<run_id>`, whose document lies in the store, to its kimg.
 
@@ -86,37 +53,96 @@ def train(
     Returns when the run has succeeded, or was stopped by `records.request_stop`: the run's document
     says which. Raises Cancelled if `report` did (the run is then saved and stopped), Interrupted if
     `stop` returned true (saved, queued again), and any TagloomError that made the run fail.
+
+    With several `ranks`, all call this, and all return or raise the same: if `stop` returned true
+    on any of them, all leave at the same step. Only rank 0 writes, and calls `report`, which must
+    not raise then. Raises PeerLost when another rank is gone; the run's document stays as it was.
     """
     run = records.read_run(store, run_id)
     if run.state == "succeeded":
+        return
+    if not ranks.writes:
+        attend(store, run, ranks, stop)
         return
     fence = store.fence if isinstance(store, FencedStore) else 0
     run = records.update_run(
         store, run, state="running", attempts=run.attempts + 1, fence=fence, message="Starting."
     )
     try:
-        _Loop(store, run, report, stop, states or StateSchedule()).run_to_end()
+        if is_undecided(run):
+            run = _choose_gamma(store, run, report, stop, ranks)
+        message = _Loop(store, run, report, stop, states or StateSchedule(), ranks).run_to_end()
     except LeaseLost:
         raise  # another process owns the run: nothing of it is ours to write
+    except PeerLost:
+        raise  # as if this process had died too: whoever started it starts all again
     except Interrupted as error:
-        records.update_run(store, run, state="queued", message=error.message)
+        _settle(store, run_id, "queued", error.message)
         raise
     except _StopRequested as error:
-        records.update_run(store, run, state="stopped", message=error.message)
+        _settle(store, run_id, "stopped", error.message)
     except Cancelled as error:
-        records.update_run(store, run, state="stopped", message=error.message)
+        _settle(store, run_id, "stopped", error.message)
         raise
     except TagloomError as error:
-        records.update_run(store, run, state="failed", message=error.message)
+        _settle(store, run_id, "failed", error.message)
         raise
     except Exception as error:
-        records.update_run(
-            store, run, state="failed", message=f"The training broke down: {error!r}."
-        )
+        _settle(store, run_id, "failed", f"The training broke down: {error!r}.")
         raise
     else:
-        message = f"Trained to {run.options.kimg:g} kimg."
-        records.update_run(store, run, state="succeeded", message=message)
+        _settle(store, run_id, "succeeded", message)
+
+
+def _settle(store: Store, run_id: str, state: RunState, message: str) -> None:
+    """How the attempt ended; what it has written into the run's document meanwhile stays."""
+    records.update_run(store, records.read_run(store, run_id), state=state, message=message)
+
+
+def _choose_gamma(
+    store: Store, run: Run, report: Report, stop: Callable[[], bool], ranks: Ranks
+) -> Run:
+    """The run with the r1_gamma that did best in its trials."""
+    if ranks.size > 1:
+        raise FailedPrecondition(
+            f"runs/{run.id} chooses its r1_gamma by trials, which one process makes alone: start "
+            "it with one process, and with more once the choice is made; or give r1_gamma.",
+            reason="PROCESSES_UNSUITABLE",
+            processes=ranks.size,
+        )
+    first, _ = open_session(store, run, ranks)
+    scorer = open_scorer(store, first)
+    assert scorer is not None  # gamma_auto implies score_samples
+    told = 0.0
+
+    def tell(sentence: str) -> None:
+        nonlocal told
+        report("gamma", 0, 0, sentence)
+        if stop():
+            raise Interrupted(f"Interrupted. {sentence}", reason="TRAINING_INTERRUPTED")
+        if time.monotonic() - told < _PROGRESS_INTERVAL_S:
+            return
+        if records.stop_requested(store, run.id):
+            raise _StopRequested(f"Stopped, as asked. {sentence}")
+        progress = Progress(
+            images_seen=0,
+            steps=0,
+            seconds=0,
+            phase="gamma",
+            message=sentence,
+            update_time=now(),
+            fence=run.fence,
+        )
+        records.write_document(store, layout.run_progress(run.id), progress)
+        told = time.monotonic()
+
+    run = choose_gamma(store, run, first, scorer, tell)
+    _LOG.info("%s", run.message)
+    return run
+
+
+class _Exhausted(Exception):
+    """Patience is at its end: the snapshots do not get better."""
 
 
 class _StopRequested(Exception):
@@ -137,11 +163,15 @@ class _Loop:
         report: Report,
         stop: Callable[[], bool],
         states: StateSchedule,
+        ranks: Ranks,
     ) -> None:
         self.store, self.run, self.report, self.stop = store, run, report, stop
         self.states = states
         self.report("load", 0, 0, f"Reading {run.dataset}.")
-        self.session, self.observer, note = _open_session(store, run)
+        self.ranks = ranks
+        self.session, note = open_session(store, run, ranks)
+        self.observer = open_observer(store, self.session)
+        self.snapshots = SnapshotKeeper(store, self.session, open_scorer(store, self.session))
         if self.session.transferred and not run.transfer:
             parts = transfer_parts(self.session.transferred)
             self.run = records.update_run(store, run, transfer=parts, message=note)
@@ -160,10 +190,11 @@ class _Loop:
         self._tick_seconds, self._tick_images = self.session.seconds, self._state_images
         self._tick_left_out = sum(tick.updates_left_out for tick in self.ticks)
 
-    def run_to_end(self) -> None:
+    def run_to_end(self) -> str:
+        """Returns how it ended, a sentence."""
         session, options = self.session, self.run.options
         if session.step.images_seen == 0:
-            write_snapshot(self.store, session)
+            self.snapshots.take()
         self._write_progress("train")
         try:
             while not session.done:
@@ -175,8 +206,7 @@ class _Loop:
                 if session.done or _passes(before, session.kimg, options.tick_kimg):
                     self._tick()
                 if session.done or _passes(before, session.kimg, options.snapshot_kimg):
-                    snapshot = write_snapshot(self.store, session)
-                    self.message = f"Snapshot at {float(snapshot):g} kimg."
+                    self.message = self.snapshots.take()
                 self._save_if_due()
                 self.report("train", session.step.images_seen, session.total_images, self.message)
         except LeaseLost:
@@ -184,23 +214,42 @@ class _Loop:
         except (Cancelled, _StopRequested):
             self._save(snapshot=True)
             raise
+        except _Exhausted:
+            self._save(snapshot=False)
+            return (
+                f"Stopped early at {session.kimg:g} of {options.kimg:g} kimg: {options.patience} "
+                f"snapshots in a row were not better than {self.snapshots.best}."
+            )
         self._save(snapshot=False)
+        return f"Trained to {options.kimg:g} kimg."
 
     def _look_for_stop(self) -> None:
-        if self.stop():
-            raise Interrupted(
-                f"Interrupted at {self.session.kimg:g} kimg; continues from there.",
-                reason="TRAINING_INTERRUPTED",
-            )
-        # The store is asked, and told, about once a second, and for at most 1 % of the time.
+        """All ranks leave at the same step, whichever of them was asked to."""
+        asked = self._tell_and_ask()
+        leave = asked or self.snapshots.exhausted
+        own = Wish.INTERRUPT if self.stop() else Wish.STOP if leave else Wish.GO_ON
+        wish = agree(self.ranks, own)
+        if wish is Wish.INTERRUPT:
+            raise interrupted(self.session)
+        if wish is Wish.STOP and not asked:
+            raise _Exhausted
+        if wish is Wish.STOP:
+            raise _StopRequested(f"Stopped at {self.session.kimg:g} kimg, as asked.")
+
+    def _tell_and_ask(self) -> bool:
+        """Writes the progress, and returns whether the store holds a wish to stop.
+
+        That is done about once a second, and for at most 1 % of the time.
+        """
         pause = max(_PROGRESS_INTERVAL_S, 100 * self._progress_cost)
         if time.monotonic() - self._progress_time < pause:
-            return
+            return False
         started = time.monotonic()
         if records.stop_requested(self.store, self.run.id):
-            raise _StopRequested(f"Stopped at {self.session.kimg:g} kimg, as asked.")
+            return True
         self._write_progress("train")
         self._progress_cost = time.monotonic() - started
+        return False
 
     def _write_progress(self, phase: str) -> None:
         step = self.session.step
@@ -215,6 +264,9 @@ class _Loop:
                 d_parameter_change=self.d_change,
                 updates_left_out=step.updates_left_out,
                 alarms=self.alarms,
+                best_snapshot=self.snapshots.best,
+                snapshot_score=self.snapshots.score,
+                snapshot_time=self.snapshots.time,
                 phase=phase,
                 message=self.message,
                 update_time=now(),
@@ -308,36 +360,6 @@ class _Loop:
         self._state_time = time.monotonic()
         self._state_cost = self._state_time - started
         self._state_images = self.session.step.images_seen
-
-
-def _open_session(store: Store, run: Run) -> tuple[Session, Observer, str]:
-    (dataset_id,) = layout.parse_name(run.dataset, "datasets/{}")
-    dataset = Dataset.load(store, layout.dataset_manifest(dataset_id), run.dataset)
-    if dataset.content_sha256 != run.dataset_sha256:
-        raise FailedPrecondition(
-            f"{run.dataset} has changed since runs/{run.id} was made; start a new run on it.",
-            reason="DATASET_CHANGED",
-            resource=run.dataset,
-        )
-    images = load_images(store, dataset)
-    if len(images) < run.options.batch or images.resolution != run.resolution:
-        raise FailedPrecondition(
-            f"{run.dataset} has {len(images)} images of {images.resolution} px, but runs/{run.id} "
-            f"wants at least {run.options.batch} of {run.resolution} px; start a new run on it.",
-            reason="DATASET_UNSUITABLE",
-            resource=run.dataset,
-        )
-    session = Session.create(store, run, images)
-    note = restore(store, session)
-    if note is None:
-        note = start_sentence(run, len(images), session.transferred)
-    observer = Observer(
-        images,
-        load_held_out(store, dataset),
-        z_dim=int(run.generator["z_dim"]),
-        group=min(run.options.mbstd_group, run.options.batch),
-    )
-    return session, observer, note
 
 
 def _passes(before: float, after: float, interval: float) -> bool:

@@ -46,6 +46,12 @@ class TrainingMetrics:
         self._left_out = gauge(
             "updates_left_out", "Updates left out so far: their gradient was not finite."
         )
+        self._snapshot_score = gauge(
+            "snapshot_score", "Kernel distance of the last snapshot, where snapshots are scored."
+        )
+        self._snapshot_time = gauge(
+            "last_snapshot_timestamp_seconds", "When the run last wrote a snapshot."
+        )
         self._alarms = Gauge(
             "tagloom_training_alarm",
             "1 while the alarm is raised; kinds as in trainer.proto.",
@@ -65,6 +71,10 @@ class TrainingMetrics:
         self._total.labels(run.id).set(round(run.options.kimg * 1000))
         self._progress_time.labels(run.id).set(progress.update_time.timestamp())
         self._left_out.labels(run.id).set(progress.updates_left_out)
+        if progress.snapshot_score is not None:
+            self._snapshot_score.labels(run.id).set(progress.snapshot_score)
+        if progress.snapshot_time is not None:
+            self._snapshot_time.labels(run.id).set(progress.snapshot_time.timestamp())
         raised = {alarm.kind for alarm in progress.alarms if alarm.active}
         for kind in get_args(AlarmKind):
             self._alarms.labels(run.id, kind).set(kind in raised)
@@ -77,7 +87,8 @@ class TrainingMetrics:
     def end(self, run_id: str, outcome: str) -> None:
         """Counts the end and forgets the run's gauges."""
         self._ended.labels(outcome).inc()
-        gauges = (self._images, self._total, self._progress_time, self._left_out)
+        gauges = [self._images, self._total, self._progress_time, self._left_out]
+        gauges += [self._snapshot_score, self._snapshot_time]
         for gauge in (*gauges, *self._ticks.values()):
             if (run_id,) in gauge._metrics:
                 gauge.remove(run_id)

@@ -59,7 +59,8 @@ class Observer:
         device = next(G_ema.parameters()).device
         # One by one, as snapshots show them: what a seed gives depends on nothing else.
         samples = torch.cat([G_ema(z.to(device), None).cpu() for z in self._latents])
-        diversity = mean_distance(samples) / max(self._real_distance, 1e-8)
+        # As a person sees them: colours beyond black and white are no variety.
+        diversity = mean_distance(samples.clamp(-1, 1)) / max(self._real_distance, 1e-8)
         return Observation(diversity, self._overfitting(samples, D, device))
 
     def _overfitting(self, samples: Tensor, D: nn.Module, device: torch.device) -> float | None:

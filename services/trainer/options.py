@@ -64,6 +64,13 @@ class RequestedOptions:
     adam_beta2: float | None = None
     adam_epsilon: float = 0.0
     bad_updates_limit: int = 0
+    micro_batch: int = 0
+    patience: int = 0
+    score_samples: int = 0
+    keep_states: int = 0
+    keep_snapshots: int = 0
+    gamma_auto: bool = False
+    gamma_trial_kimg: float = 0.0
 
 
 def plan_run(
@@ -168,6 +175,15 @@ def _fill(
         adam_beta2=_or(requested.adam_beta2, 0.99),
         adam_epsilon=requested.adam_epsilon or 1e-8,
         bad_updates_limit=requested.bad_updates_limit or 10,
+        micro_batch=requested.micro_batch,
+        patience=requested.patience,
+        score_samples=requested.score_samples
+        or (500 if requested.patience or requested.keep_snapshots or requested.gamma_auto else 0),
+        keep_states=requested.keep_states or 2,
+        keep_snapshots=requested.keep_snapshots,
+        gamma_auto=requested.gamma_auto,
+        gamma_trial_kimg=requested.gamma_trial_kimg
+        or (max(requested.kimg / 20, batch / 1000) if requested.gamma_auto else 0.0),
     )
 
 

@@ -12,6 +12,8 @@ __all__ = ["check_ranges", "refuse"]
 
 MAX_BATCH = 65536
 MAX_SAMPLES = 256
+LEAST_SCORED = 16
+"""generated images, below which a kernel distance says nothing"""
 
 # Option: lowest, highest and a unit; the highest may be infinite.
 _FLOATS: dict[str, tuple[float, float, str]] = {
@@ -39,6 +41,9 @@ _INTEGERS: dict[str, tuple[int, float]] = {
     "margin_size": (0, math.inf),
     "mbstd_group": (1, math.inf),
     "bad_updates_limit": (1, math.inf),
+    "patience": (0, math.inf),
+    "keep_states": (1, math.inf),
+    "keep_snapshots": (0, math.inf),
 }
 
 
@@ -61,6 +66,7 @@ def check_ranges(options: TrainingOptions) -> None:
         _check_range(name, getattr(options, name), least, most, "")
     _check_batch(options)
     _check_adam(options)
+    _check_scores(options)
     if options.ema_rampup is not None and not 0 < options.ema_rampup <= 1:
         refuse("ema_rampup", options.ema_rampup, "from 0 (no ramp-up) to 1")
     if options.config != "stylegan2":
@@ -92,8 +98,34 @@ def _check_batch(options: TrainingOptions) -> None:
             f"a multiple of {group}, because D compares images in groups of {group} "
             f"(the nearest are {nearest} and {nearest + group})",
         )
+    _check_micro_batch(options.micro_batch, batch, group)
     if options.kimg * 1000 < batch:
         refuse("kimg", options.kimg, f"at least one batch, {batch / 1000:g}")
+
+
+def _check_micro_batch(size: int, batch: int, group: int) -> None:
+    if size == 0:
+        return
+    # What divides the batch, and does not cut a group in two.
+    fitting = [n for n in range(1, batch + 1) if batch % n == 0 and (n <= group or n % group == 0)]
+    if size not in fitting:
+        refuse(
+            "micro_batch",
+            size,
+            f"0 (the whole batch) or, for a batch of {batch} that D compares in groups of {group}, "
+            f"one of {', '.join(map(str, fitting[-8:]))}",
+        )
+
+
+def _check_scores(options: TrainingOptions) -> None:
+    if options.score_samples and options.score_samples < LEAST_SCORED:
+        refuse("score_samples", options.score_samples, f"0 or at least {LEAST_SCORED}")
+    trial = options.gamma_trial_kimg
+    if options.gamma_auto and not options.batch / 1000 <= trial <= options.kimg:
+        least = f"{options.batch / 1000:g} (a batch)"
+        refuse("gamma_trial_kimg", trial, f"from {least} to {options.kimg:g} (the run)")
+    if not options.gamma_auto and trial:
+        refuse("gamma_trial_kimg", trial, "left out, because r1_gamma is not chosen by trials")
 
 
 def _check_adam(options: TrainingOptions) -> None:

@@ -18,6 +18,7 @@ __all__ = [
     "read_run",
     "read_ticks",
     "request_stop",
+    "run_ids",
     "stop_requested",
     "update_run",
     "write_document",
@@ -44,6 +45,17 @@ def update_run(store: Store, run: Run, **changes: Any) -> Run:
     changed = run.model_copy(update={**changes, "update_time": now()})
     write_document(store, layout.run_document(run.id), changed)
     return changed
+
+
+def run_ids(store: Store) -> list[str]:
+    """Ids of the runs, without listing everything that lies below each."""
+    found: list[str] = []
+    after = ""
+    while objects := store.list("runs/", after=after, limit=1).objects:
+        run_id = objects[0].key.split("/")[1]
+        found.append(run_id)
+        after = f"runs/{run_id}/\U0010ffff"
+    return found
 
 
 def read_progress(store: Store, run_id: str) -> Progress | None:

@@ -47,7 +47,7 @@ def get_run(store: Store, name: str) -> RunView:
 
 def list_runs(store: Store, size: int, token: str) -> tuple[list[RunView], str]:
     """A page of runs by id, and the token of the next."""
-    ids = [run_id for run_id in sorted(_run_ids(store)) if run_id > token]
+    ids = [run_id for run_id in sorted(records.run_ids(store)) if run_id > token]
     views = []
     for run_id in ids[:size]:
         try:
@@ -55,17 +55,6 @@ def list_runs(store: Store, size: int, token: str) -> tuple[list[RunView], str]:
         except NotFound:
             continue  # leftovers of a run that is being removed
     return views, ids[size - 1] if len(ids) > size else ""
-
-
-def _run_ids(store: Store) -> list[str]:
-    """Ids of the runs, without listing everything that lies below each."""
-    found: list[str] = []
-    after = ""
-    while objects := store.list("runs/", after=after, limit=1).objects:
-        run_id = objects[0].key.split("/")[1]
-        found.append(run_id)
-        after = f"runs/{run_id}/\U0010ffff"
-    return found
 
 
 def list_snapshots(store: Store, name: str, size: int, token: str) -> tuple[list[Snapshot], str]:
@@ -169,9 +158,12 @@ def continuing(operation: str, kimg: float) -> Callable[[Store, Run], Run]:
         check_resumable(run, kimg, [])
         records.clear_stop(store, run.id)
         options = run.options.model_copy(update={"kimg": kimg or run.options.kimg})
+        progress = records.read_progress(store, run.id)
+        reached = progress.images_seen / 1000 if progress else 0.0
         return records.update_run(
             store,
             run,
+            patience_from_kimg=reached if kimg else run.patience_from_kimg,
             state="queued",
             message="Continues from its last durable state.",
             operation=operation,
@@ -206,7 +198,7 @@ def delete_run(store: Store, name: str, active: Sequence[str]) -> None:
             reason="RUN_ACTIVE",
             resource=name,
         )
-    for other in _run_ids(store):
+    for other in records.run_ids(store):
         if other == run.id:
             continue
         try:

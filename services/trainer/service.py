@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from functools import partial
 
@@ -42,7 +43,7 @@ class TrainerService(trainer_pb2_grpc.TrainerServiceServicer):
 
     def __init__(self, kit: Kit) -> None:
         self._kit = kit
-        self._launcher = ProcessLauncher()
+        self._launcher = ProcessLauncher.from_environment(os.environ)
         self._metrics = TrainingMetrics(kit.registry)
         kit.operations.handle("CreateRun", pb.CreateRunRequest, pb.Run, self._create)
         kit.operations.handle("ResumeRun", pb.ResumeRunRequest, pb.Run, self._resume)

@@ -7,6 +7,7 @@ import hashlib
 import io
 import math
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,15 +18,19 @@ from torch import Tensor, nn
 from services.trainer.session import Session
 from tagloom.artifacts import layout
 from tagloom.artifacts.base import now
-from tagloom.artifacts.run import Snapshot
+from tagloom.artifacts.run import Snapshot, TrainingScore
 from tagloom.networks.weights import save_weights
 from tagloom.store.interface import PreconditionFailed, Store
 
 __all__ = ["sample_grid", "write_snapshot"]
 
 
-def write_snapshot(store: Store, session: Session) -> str:
+def write_snapshot(
+    store: Store, session: Session, score: Callable[[nn.Module], TrainingScore] | None = None
+) -> str:
     """Freezes the run as it is; returns the snapshot's id. Nothing happens if it exists already.
+
+    score: scores its G_ema, where snapshots are to be scored.
 
     The manifest comes last: without it there is no snapshot.
     """
@@ -51,6 +56,7 @@ def write_snapshot(store: Store, session: Session) -> str:
         generator=run.generator,
         discriminator=run.discriminator,
         weights_sha256=digest,
+        score=None if score is None else score(session.step.G_ema),
     )
     with contextlib.suppress(PreconditionFailed):  # our own write, whose answer was lost
         store.put(manifest_key, manifest.to_bytes(), if_none_match=True)

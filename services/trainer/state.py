@@ -10,6 +10,7 @@ state is in it.
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
 import tempfile
 from pathlib import Path
@@ -30,11 +31,7 @@ from tagloom.errors import DataLoss
 from tagloom.store.fenced import FencedStore
 from tagloom.store.interface import ObjectNotFound, Store
 
-__all__ = ["KEPT", "StateManifest", "environment", "list_states", "restore", "save_state"]
-
-KEPT = 2
-"""states kept of each run, the newest"""
-
+__all__ = ["StateManifest", "environment", "list_states", "restore", "save_state"]
 
 class StateManifest(Manifest):
     """`manifest.json` of a state."""
@@ -43,7 +40,7 @@ class StateManifest(Manifest):
     images_seen: int
     steps: int
     seconds: float
-    augment_p: float
+    augment_p: float = Field(ge=0, le=1)
     bad_updates: int
     updates_left_out: int = 0
     statistics: list[str]
@@ -55,19 +52,20 @@ class StateManifest(Manifest):
 
 
 def environment() -> dict[str, str]:
-    """Machine, versions and threads: the same bits come out where these are the same."""
+    """Machine, versions, threads, processes: the same bits come out where these are the same."""
     return {
         "machine": platform.machine(),
         "processor": torch.backends.cpu.get_cpu_capability(),
         "torch": torch.__version__,
         "numpy": np.__version__,
         "threads": str(torch.get_num_threads()),
+        "processes": os.environ.get("WORLD_SIZE", "1"),
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
     }
 
 
 def save_state(store: Store, session: Session) -> None:
-    """Writes the state as it is now, and removes those older than the last `KEPT`."""
+    """Writes the state as it is now, and removes those older than the last `keep_states`."""
     step = session.step
     fence = store.fence if isinstance(store, FencedStore) else 0
     prefix = _prefix(session.run.id, step.images_seen, fence)
@@ -95,7 +93,7 @@ def save_state(store: Store, session: Session) -> None:
         environment=environment(),
     )
     store.put(f"{prefix}manifest.json", manifest.to_bytes())
-    _remove_old(store, session.run.id)
+    _remove_old(store, session.run.id, session.run.options.keep_states)
 
 
 def list_states(store: Store, run_id: str) -> list[str]:
@@ -123,9 +121,9 @@ def restore(store: Store, session: Session) -> str | None:
         notes.insert(0, f"Continues from {manifest.images_seen / 1000:g} kimg.")
         here = environment()
         differences = [
-            f"{key} {manifest.environment.get(key)} then, {value} now"
-            for key, value in here.items()
-            if manifest.environment.get(key) != value
+            f"{key} {then} then, {here.get(key)} now"
+            for key, then in manifest.environment.items()
+            if here.get(key) != then
         ]
         if differences:
             notes.append(
@@ -226,8 +224,8 @@ def _apply(session: Session, manifest: StateManifest, tensors: dict[str, Tensor]
     session.seconds = manifest.seconds
 
 
-def _remove_old(store: Store, run_id: str) -> None:
-    kept = list_states(store, run_id)[-KEPT:]
+def _remove_old(store: Store, run_id: str, keep: int) -> None:
+    kept = list_states(store, run_id)[-keep:]
     oldest = kept[0]
     for info in list(store.iterate(layout.run_state_prefix(run_id))):
         # Leftovers of a state that was never finished go with the older ones.

@@ -1,7 +1,9 @@
 """The training process: `python -m services.trainer.worker --store URL --run ID --lease KEY …`.
 
-It is what `torchrun` starts, on a laptop as in a cluster. It trains under a lease that its starter
-holds, writes everything into the store, and tells only errors on its output, as lines of JSON.
+It is what `torchrun` starts, on a laptop as in a cluster, once or several times: then the processes
+train the run together, each its part of every batch, and rank 0 alone writes. It trains under a
+lease that its starter holds, writes everything into the store, and tells only errors on its output,
+as lines of JSON.
 
 Exit codes: 0 the run has succeeded or was stopped on request; 75 saved and interrupted (SIGTERM);
 76 the lease is somebody else's; 1 the run failed, or something broke.
@@ -18,10 +20,13 @@ from collections.abc import Mapping
 
 import torch
 
+from services.trainer.attend import Interrupted
 from services.trainer.launch.lifeline import die_with_parent
-from services.trainer.loop import Interrupted, StateSchedule, train
+from services.trainer.loop import train
+from services.trainer.ranks import ALONE, PeerLost, join
+from services.trainer.schedule import StateSchedule
 from services.trainer.worker_events import ErrorEvent, LogEvent, StartEvent
-from tagloom.errors import FailedPrecondition, InvalidArgument, TagloomError
+from tagloom.errors import InvalidArgument, TagloomError
 from tagloom.progress import silent
 from tagloom.store.fenced import open_fenced
 from tagloom.store.lease import LeaseLost
@@ -53,22 +58,30 @@ def main(arguments: list[str] | None = None) -> int:
     logger.addHandler(_LogLines())
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
+    ranks, code = ALONE, 0
     try:
-        _check_world(os.environ)
         torch.set_num_threads(_threads(os.environ))
         print(StartEvent(os.getpid(), torch.get_num_threads()).to_line(), flush=True)
         store = open_fenced(given.store, given.lease, given.fence)
         states = StateSchedule.from_environment(os.environ)
-        train(store, given.run, silent, stop=lambda: stopping, states=states)
-    except Interrupted:
-        return EXIT_INTERRUPTED
+        ranks = join(os.environ)
+        try:
+            train(store, given.run, silent, stop=lambda: stopping, states=states, ranks=ranks)
+        except Interrupted:
+            code = EXIT_INTERRUPTED
+        # torchrun ends all processes when the first one ends: nobody may before rank 0 has written.
+        ranks.wait()
+        ranks.leave()
+    except PeerLost as error:
+        print(error, flush=True)
+        return code or 1
     except LeaseLost as error:
         print(ErrorEvent.of(error).to_line(), flush=True)
         return EXIT_LEASE_LOST
     except TagloomError as error:
         print(ErrorEvent.of(error).to_line(), flush=True)
         return 1
-    return 0
+    return code
 
 
 class _LogLines(logging.Handler):
@@ -78,23 +91,12 @@ class _LogLines(logging.Handler):
         print(LogEvent(record.levelno, record.getMessage()).to_line(), flush=True)
 
 
-def _check_world(environment: Mapping[str, str]) -> None:
-    """One process, until training on several is there."""
-    world = int(environment.get("WORLD_SIZE", "1"))
-    if world != 1:
-        raise FailedPrecondition(
-            f"This version trains in one process, but torchrun started {world}: set "
-            "PET_NNODES=1 and PET_NPROC_PER_NODE=1.",
-            reason="MULTIPLE_PROCESSES_UNSUPPORTED",
-            world_size=world,
-        )
-
-
 def _threads(environment: Mapping[str, str]) -> int:
-    """TAGLOOM_TORCH_THREADS, or as many as this process may run on."""
+    """TAGLOOM_TORCH_THREADS, or this process's share of the cores that it may run on."""
     text = environment.get("TAGLOOM_TORCH_THREADS", "")
     if not text:
-        return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+        cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+        return max(cores // int(environment.get("LOCAL_WORLD_SIZE", "1")), 1)
     if not text.isdigit() or int(text) < 1:
         raise InvalidArgument(
             f"TAGLOOM_TORCH_THREADS is {text!r}, but should be a whole number of at least 1.",

@@ -15,12 +15,14 @@ __all__ = [
     "Augment",
     "AugmentPipeName",
     "Config",
+    "GammaTrial",
     "Progress",
     "Run",
     "RunState",
     "Snapshot",
     "Tick",
     "TrainingOptions",
+    "TrainingScore",
     "TransferPart",
 ]
 
@@ -79,6 +81,16 @@ class TrainingOptions(Record):
     adam_beta2: float = 0.99
     adam_epsilon: float = 1e-8
     bad_updates_limit: int = 10
+    patience: int = 0
+    score_samples: int = 0
+    """0: snapshots are not scored"""
+    keep_states: int = 2
+    keep_snapshots: int = 0
+    """0: all"""
+    gamma_auto: bool = False
+    gamma_trial_kimg: float = 0.0
+    micro_batch: int = 0
+    """0: the whole batch"""
 
     @model_validator(mode="before")
     @classmethod
@@ -120,6 +132,27 @@ class Alarm(Record):
     last_kimg: float
 
 
+class TrainingScore(Record):
+    """A generator's kernel distance from real images, taken while its run trains."""
+
+    metric: str
+    value: float
+    low: float
+    high: float
+    generated: int
+    real: int
+    held_out: bool
+
+
+class GammaTrial(Record):
+    """A short training at one value of r1_gamma."""
+
+    r1_gamma: float
+    kimg: float
+    score: TrainingScore
+    chosen: bool = False
+
+
 class Run(Manifest):
     """`runs/<id>/run.json`: what was asked for, and what became of it."""
 
@@ -142,6 +175,9 @@ class Run(Manifest):
     attempts: int = 0
     transfer: tuple[TransferPart, ...] = ()
     """G and D, where there is a start network; from the first attempt on"""
+    gamma_trials: tuple[GammaTrial, ...] = ()
+    patience_from_kimg: float = 0.0
+    """where the run was last asked to go on for longer: patience begins anew there"""
     fence: int = 0
 
 
@@ -159,6 +195,11 @@ class Progress(Manifest):
     updates_left_out: int = 0
     """because their gradient was not finite"""
     alarms: tuple[Alarm, ...] = ()
+    best_snapshot: str = ""
+    """`runs/{id}/snapshots/{kimg}`; empty where snapshots are not scored"""
+    snapshot_score: float | None = None
+    """of the last snapshot"""
+    snapshot_time: datetime | None = None
     phase: str = ""
     message: str = ""
     update_time: datetime
@@ -204,3 +245,4 @@ class Snapshot(Manifest):
     generator: dict[str, Any]
     discriminator: dict[str, Any]
     weights_sha256: str
+    score: TrainingScore | None = None

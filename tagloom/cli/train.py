@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -17,7 +17,7 @@ __all__ = ["resume_command", "stop_command", "train_command"]
 # name, type, help: one for each field of trainer.proto's TrainingOptions that may stay unset.
 _OPTIONS: list[tuple[str, Any, str]] = [
     ("batch", click.IntRange(1), "Images per step [default: 32]."),
-    ("r1_gamma", click.FloatRange(0), "R1 weight [default: 0.0002 * resolution^2 / batch]."),
+    ("micro_batch", click.IntRange(1), "Images at once, a divisor of the batch [default: all]."),
     ("g_learning_rate", click.FloatRange(0), "Adam's rate of the generator."),
     ("d_learning_rate", click.FloatRange(0), "Adam's rate of the discriminator [default: 0.002]."),
     ("ada_target", click.FloatRange(0, 1), "ADA: target of the mean sign [default: 0.6]."),
@@ -49,8 +49,26 @@ _OPTIONS: list[tuple[str, Any, str]] = [
     ("adam_beta1", click.FloatRange(0, 1), "[default: 0]"),
     ("adam_beta2", click.FloatRange(0, 1), "[default: 0.99]"),
     ("adam_epsilon", click.FloatRange(0), "[default: 1e-8]"),
+    ("patience", click.IntRange(0), "End after so many snapshots that are not the best one yet."),
+    ("score_samples", click.IntRange(1), "Score snapshots by so many images [500 where needed]."),
+    ("keep_states", click.IntRange(1), "Full training states to keep [default: 2]."),
+    ("keep_snapshots", click.IntRange(0), "Keep the start, the best and so many; 0: all [0]."),
+    ("gamma_trial_kimg", click.FloatRange(0), "--gamma auto: length of a trial [kimg / 20]."),
     ("bad_updates_limit", click.IntRange(1), "Updates in a row, not finite, that end the run [10]"),
 ]
+
+
+class _Gamma(click.ParamType[float | Literal["auto"], Any]):
+    """A number of at least 0, or `auto`."""
+
+    name = "NUMBER|auto"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float | Literal["auto"]:
+        if value == "auto":
+            return "auto"
+        return float(click.FloatRange(0).convert(value, param, ctx))
 
 
 def _training_options(command: Any) -> Any:
@@ -82,6 +100,13 @@ def _training_options(command: Any) -> Any:
     "--augment", type=click.Choice(["ada", "fixed", "none"]), default="ada", show_default=True
 )
 @click.option("--mirror", is_flag=True, help="Mirror half of the images.")
+@click.option(
+    "--gamma",
+    "--r1-gamma",
+    "gamma",
+    type=_Gamma(),
+    help="R1 weight [default: 0.0002 * resolution^2 / batch], or auto: the best in short trials.",
+)
 @_training_options
 @command_options
 def train_command(
@@ -94,12 +119,17 @@ def train_command(
     kimg: float,
     augment: str,
     mirror: bool,
+    gamma: float | Literal["auto"] | None,
     **options: Any,
 ) -> None:
     """Train a generator on a dataset, from a start network or from scratch."""
     from tagloom.v1 import trainer_pb2
 
     given = {name: value for name, value in options.items() if value is not None}
+    if gamma == "auto":
+        given["gamma_auto"] = True
+    elif gamma is not None:
+        given["r1_gamma"] = gamma
     request = trainer_pb2.CreateRunRequest(
         run_id=run,
         dataset=f"datasets/{dataset.removeprefix('datasets/')}",

@@ -13,7 +13,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class TrainingOptions(_message.Message):
-    __slots__ = ("config", "kimg", "batch", "r1_gamma", "g_learning_rate", "d_learning_rate", "augment", "ada_target", "ada_kimg", "augment_p", "ema_kimg", "mirror", "seed", "channel_base", "channel_max", "latent_size", "mapping_layers", "snapshot_kimg", "tick_kimg", "samples", "freeze_d", "ema_rampup", "path_length_weight", "path_length_interval", "style_mixing", "blur_sigma", "blur_fade_kimg", "r1_interval", "ada_interval", "augment_pipe", "num_layers", "margin_size", "mbstd_group", "conv_clamp", "adam_beta1", "adam_beta2", "adam_epsilon", "bad_updates_limit")
+    __slots__ = ("config", "kimg", "batch", "r1_gamma", "g_learning_rate", "d_learning_rate", "augment", "ada_target", "ada_kimg", "augment_p", "ema_kimg", "mirror", "seed", "channel_base", "channel_max", "latent_size", "mapping_layers", "snapshot_kimg", "tick_kimg", "samples", "freeze_d", "ema_rampup", "path_length_weight", "path_length_interval", "style_mixing", "blur_sigma", "blur_fade_kimg", "r1_interval", "ada_interval", "augment_pipe", "num_layers", "margin_size", "mbstd_group", "conv_clamp", "adam_beta1", "adam_beta2", "adam_epsilon", "bad_updates_limit", "micro_batch", "patience", "score_samples", "keep_states", "keep_snapshots", "gamma_auto", "gamma_trial_kimg")
     class Config(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         CONFIG_UNSPECIFIED: _ClassVar[TrainingOptions.Config]
@@ -72,6 +72,13 @@ class TrainingOptions(_message.Message):
     ADAM_BETA2_FIELD_NUMBER: _ClassVar[int]
     ADAM_EPSILON_FIELD_NUMBER: _ClassVar[int]
     BAD_UPDATES_LIMIT_FIELD_NUMBER: _ClassVar[int]
+    MICRO_BATCH_FIELD_NUMBER: _ClassVar[int]
+    PATIENCE_FIELD_NUMBER: _ClassVar[int]
+    SCORE_SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    KEEP_STATES_FIELD_NUMBER: _ClassVar[int]
+    KEEP_SNAPSHOTS_FIELD_NUMBER: _ClassVar[int]
+    GAMMA_AUTO_FIELD_NUMBER: _ClassVar[int]
+    GAMMA_TRIAL_KIMG_FIELD_NUMBER: _ClassVar[int]
     config: TrainingOptions.Config
     kimg: float
     batch: int
@@ -110,7 +117,44 @@ class TrainingOptions(_message.Message):
     adam_beta2: float
     adam_epsilon: float
     bad_updates_limit: int
-    def __init__(self, config: _Optional[_Union[TrainingOptions.Config, str]] = ..., kimg: _Optional[float] = ..., batch: _Optional[int] = ..., r1_gamma: _Optional[float] = ..., g_learning_rate: _Optional[float] = ..., d_learning_rate: _Optional[float] = ..., augment: _Optional[_Union[TrainingOptions.Augment, str]] = ..., ada_target: _Optional[float] = ..., ada_kimg: _Optional[float] = ..., augment_p: _Optional[float] = ..., ema_kimg: _Optional[float] = ..., mirror: _Optional[bool] = ..., seed: _Optional[int] = ..., channel_base: _Optional[int] = ..., channel_max: _Optional[int] = ..., latent_size: _Optional[int] = ..., mapping_layers: _Optional[int] = ..., snapshot_kimg: _Optional[float] = ..., tick_kimg: _Optional[float] = ..., samples: _Optional[int] = ..., freeze_d: _Optional[int] = ..., ema_rampup: _Optional[float] = ..., path_length_weight: _Optional[float] = ..., path_length_interval: _Optional[int] = ..., style_mixing: _Optional[float] = ..., blur_sigma: _Optional[float] = ..., blur_fade_kimg: _Optional[float] = ..., r1_interval: _Optional[int] = ..., ada_interval: _Optional[int] = ..., augment_pipe: _Optional[str] = ..., num_layers: _Optional[int] = ..., margin_size: _Optional[int] = ..., mbstd_group: _Optional[int] = ..., conv_clamp: _Optional[float] = ..., adam_beta1: _Optional[float] = ..., adam_beta2: _Optional[float] = ..., adam_epsilon: _Optional[float] = ..., bad_updates_limit: _Optional[int] = ...) -> None: ...
+    micro_batch: int
+    patience: int
+    score_samples: int
+    keep_states: int
+    keep_snapshots: int
+    gamma_auto: bool
+    gamma_trial_kimg: float
+    def __init__(self, config: _Optional[_Union[TrainingOptions.Config, str]] = ..., kimg: _Optional[float] = ..., batch: _Optional[int] = ..., r1_gamma: _Optional[float] = ..., g_learning_rate: _Optional[float] = ..., d_learning_rate: _Optional[float] = ..., augment: _Optional[_Union[TrainingOptions.Augment, str]] = ..., ada_target: _Optional[float] = ..., ada_kimg: _Optional[float] = ..., augment_p: _Optional[float] = ..., ema_kimg: _Optional[float] = ..., mirror: _Optional[bool] = ..., seed: _Optional[int] = ..., channel_base: _Optional[int] = ..., channel_max: _Optional[int] = ..., latent_size: _Optional[int] = ..., mapping_layers: _Optional[int] = ..., snapshot_kimg: _Optional[float] = ..., tick_kimg: _Optional[float] = ..., samples: _Optional[int] = ..., freeze_d: _Optional[int] = ..., ema_rampup: _Optional[float] = ..., path_length_weight: _Optional[float] = ..., path_length_interval: _Optional[int] = ..., style_mixing: _Optional[float] = ..., blur_sigma: _Optional[float] = ..., blur_fade_kimg: _Optional[float] = ..., r1_interval: _Optional[int] = ..., ada_interval: _Optional[int] = ..., augment_pipe: _Optional[str] = ..., num_layers: _Optional[int] = ..., margin_size: _Optional[int] = ..., mbstd_group: _Optional[int] = ..., conv_clamp: _Optional[float] = ..., adam_beta1: _Optional[float] = ..., adam_beta2: _Optional[float] = ..., adam_epsilon: _Optional[float] = ..., bad_updates_limit: _Optional[int] = ..., micro_batch: _Optional[int] = ..., patience: _Optional[int] = ..., score_samples: _Optional[int] = ..., keep_states: _Optional[int] = ..., keep_snapshots: _Optional[int] = ..., gamma_auto: _Optional[bool] = ..., gamma_trial_kimg: _Optional[float] = ...) -> None: ...
+
+class TrainingScore(_message.Message):
+    __slots__ = ("metric", "value", "low", "high", "generated", "real", "held_out")
+    METRIC_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    LOW_FIELD_NUMBER: _ClassVar[int]
+    HIGH_FIELD_NUMBER: _ClassVar[int]
+    GENERATED_FIELD_NUMBER: _ClassVar[int]
+    REAL_FIELD_NUMBER: _ClassVar[int]
+    HELD_OUT_FIELD_NUMBER: _ClassVar[int]
+    metric: str
+    value: float
+    low: float
+    high: float
+    generated: int
+    real: int
+    held_out: bool
+    def __init__(self, metric: _Optional[str] = ..., value: _Optional[float] = ..., low: _Optional[float] = ..., high: _Optional[float] = ..., generated: _Optional[int] = ..., real: _Optional[int] = ..., held_out: _Optional[bool] = ...) -> None: ...
+
+class GammaTrial(_message.Message):
+    __slots__ = ("r1_gamma", "kimg", "score", "chosen")
+    R1_GAMMA_FIELD_NUMBER: _ClassVar[int]
+    KIMG_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    CHOSEN_FIELD_NUMBER: _ClassVar[int]
+    r1_gamma: float
+    kimg: float
+    score: TrainingScore
+    chosen: bool
+    def __init__(self, r1_gamma: _Optional[float] = ..., kimg: _Optional[float] = ..., score: _Optional[_Union[TrainingScore, _Mapping]] = ..., chosen: _Optional[bool] = ...) -> None: ...
 
 class TransferPart(_message.Message):
     __slots__ = ("network", "tensors", "copied", "adapted", "fresh", "parameters", "parameters_taken")
@@ -157,7 +201,7 @@ class Alarm(_message.Message):
     def __init__(self, kind: _Optional[_Union[Alarm.Kind, str]] = ..., message: _Optional[str] = ..., active: _Optional[bool] = ..., first_kimg: _Optional[float] = ..., last_kimg: _Optional[float] = ...) -> None: ...
 
 class Run(_message.Message):
-    __slots__ = ("name", "create_time", "update_time", "state", "message", "dataset", "dataset_sha256", "start", "options", "resolution", "images_seen", "steps", "seconds", "g_parameter_change", "d_parameter_change", "attempts", "transfer", "alarms", "updates_left_out")
+    __slots__ = ("name", "create_time", "update_time", "state", "message", "dataset", "dataset_sha256", "start", "options", "resolution", "images_seen", "steps", "seconds", "g_parameter_change", "d_parameter_change", "attempts", "transfer", "alarms", "updates_left_out", "best_snapshot", "gamma_trials")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[Run.State]
@@ -191,6 +235,8 @@ class Run(_message.Message):
     TRANSFER_FIELD_NUMBER: _ClassVar[int]
     ALARMS_FIELD_NUMBER: _ClassVar[int]
     UPDATES_LEFT_OUT_FIELD_NUMBER: _ClassVar[int]
+    BEST_SNAPSHOT_FIELD_NUMBER: _ClassVar[int]
+    GAMMA_TRIALS_FIELD_NUMBER: _ClassVar[int]
     name: str
     create_time: _timestamp_pb2.Timestamp
     update_time: _timestamp_pb2.Timestamp
@@ -210,19 +256,23 @@ class Run(_message.Message):
     transfer: _containers.RepeatedCompositeFieldContainer[TransferPart]
     alarms: _containers.RepeatedCompositeFieldContainer[Alarm]
     updates_left_out: int
-    def __init__(self, name: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., state: _Optional[_Union[Run.State, str]] = ..., message: _Optional[str] = ..., dataset: _Optional[str] = ..., dataset_sha256: _Optional[str] = ..., start: _Optional[str] = ..., options: _Optional[_Union[TrainingOptions, _Mapping]] = ..., resolution: _Optional[int] = ..., images_seen: _Optional[int] = ..., steps: _Optional[int] = ..., seconds: _Optional[float] = ..., g_parameter_change: _Optional[float] = ..., d_parameter_change: _Optional[float] = ..., attempts: _Optional[int] = ..., transfer: _Optional[_Iterable[_Union[TransferPart, _Mapping]]] = ..., alarms: _Optional[_Iterable[_Union[Alarm, _Mapping]]] = ..., updates_left_out: _Optional[int] = ...) -> None: ...
+    best_snapshot: str
+    gamma_trials: _containers.RepeatedCompositeFieldContainer[GammaTrial]
+    def __init__(self, name: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., state: _Optional[_Union[Run.State, str]] = ..., message: _Optional[str] = ..., dataset: _Optional[str] = ..., dataset_sha256: _Optional[str] = ..., start: _Optional[str] = ..., options: _Optional[_Union[TrainingOptions, _Mapping]] = ..., resolution: _Optional[int] = ..., images_seen: _Optional[int] = ..., steps: _Optional[int] = ..., seconds: _Optional[float] = ..., g_parameter_change: _Optional[float] = ..., d_parameter_change: _Optional[float] = ..., attempts: _Optional[int] = ..., transfer: _Optional[_Iterable[_Union[TransferPart, _Mapping]]] = ..., alarms: _Optional[_Iterable[_Union[Alarm, _Mapping]]] = ..., updates_left_out: _Optional[int] = ..., best_snapshot: _Optional[str] = ..., gamma_trials: _Optional[_Iterable[_Union[GammaTrial, _Mapping]]] = ...) -> None: ...
 
 class Snapshot(_message.Message):
-    __slots__ = ("name", "create_time", "kimg", "weights_sha256")
+    __slots__ = ("name", "create_time", "kimg", "weights_sha256", "score")
     NAME_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     KIMG_FIELD_NUMBER: _ClassVar[int]
     WEIGHTS_SHA256_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
     name: str
     create_time: _timestamp_pb2.Timestamp
     kimg: float
     weights_sha256: str
-    def __init__(self, name: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., kimg: _Optional[float] = ..., weights_sha256: _Optional[str] = ...) -> None: ...
+    score: TrainingScore
+    def __init__(self, name: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., kimg: _Optional[float] = ..., weights_sha256: _Optional[str] = ..., score: _Optional[_Union[TrainingScore, _Mapping]] = ...) -> None: ...
 
 class Tick(_message.Message):
     __slots__ = ("kimg", "time", "seconds_per_kimg", "g_loss", "d_loss", "r1_penalty", "real_score", "fake_score", "real_sign", "augment_p", "g_gradient_norm", "d_gradient_norm", "peak_memory_bytes", "diversity", "overfitting", "updates_left_out", "alarms")

@@ -36,20 +36,21 @@ TINY: dict[str, Any] = {
 
 
 def write_dataset(
-    store: Store, dataset_id: str = "d", *, images: int = 12, side: int = 16, seed: int = 0
+    store: Store,
+    dataset_id: str = "d",
+    *,
+    images: int = 12,
+    side: int = 16,
+    seed: int = 0,
+    held_out: int = 0,
 ) -> Dataset:
     """A dataset of soft coloured noise, as the filter would write it."""
     random = np.random.RandomState(seed)
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as file:
-        for index in range(images):
-            small = random.randint(0, 256, (4, 4, 3), dtype=np.uint8)
-            png = io.BytesIO()
-            Image.fromarray(small).resize((side, side), Image.Resampling.BICUBIC).save(png, "PNG")
-            file.writestr(f"00000/img{index:08d}.png", png.getvalue())
-        file.writestr("dataset.json", json.dumps({"labels": None}))
-    data = archive.getvalue()
+    data = _archive(random, images, side)
     store.put(layout.dataset_images(dataset_id), data)
+    kept_away = _archive(random, held_out, side) if held_out else b""
+    if held_out:
+        store.put(layout.dataset_held_out(dataset_id), kept_away)
     dataset = Dataset(
         id=dataset_id,
         create_time=now(),
@@ -60,15 +61,27 @@ def write_dataset(
         resize_filter="bicubic",
         thresholds=(),
         check_versions={},
-        judged=images,
-        kept=images,
+        judged=images + held_out,
+        kept=images + held_out,
         rejected=0,
         train=images,
-        held_out=0,
-        held_out_ratio=0.0,
+        held_out=held_out,
+        held_out_ratio=held_out / (images + held_out),
         seed=0,
         content_sha256=hashlib.sha256(data).hexdigest(),
-        held_out_sha256="",
+        held_out_sha256=hashlib.sha256(kept_away).hexdigest() if held_out else "",
     )
     dataset.create(store, layout.dataset_manifest(dataset_id), f"datasets/{dataset_id}")
     return dataset
+
+
+def _archive(random: np.random.RandomState, images: int, side: int) -> bytes:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as file:
+        for index in range(images):
+            small = random.randint(0, 256, (4, 4, 3), dtype=np.uint8)
+            png = io.BytesIO()
+            Image.fromarray(small).resize((side, side), Image.Resampling.BICUBIC).save(png, "PNG")
+            file.writestr(f"00000/img{index:08d}.png", png.getvalue())
+        file.writestr("dataset.json", json.dumps({"labels": None}))
+    return archive.getvalue()

@@ -11,28 +11,51 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 from services.trainer.launch.interface import Assignment
 from services.trainer.worker_events import ErrorEvent, LogEvent, parse_event
 from tagloom.compute import COMPUTE_ENVIRONMENT
-from tagloom.errors import TagloomError, Unavailable
+from tagloom.errors import InvalidArgument, TagloomError, Unavailable
 
 __all__ = ["LocalProcess", "ProcessLauncher"]
 
 _LOG = logging.getLogger(__name__)
 _LOG_LINES = 30
+_MOST_PROCESSES = 64
 _ROOT = Path(__file__).resolve().parents[3]
 
 
 class ProcessLauncher:
     """Starts one worker at a time is its caller's business; this starts what it is told to."""
 
+    def __init__(self, processes: int = 1) -> None:
+        """processes: ranks that train a run together on this machine."""
+        self._processes = processes
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> ProcessLauncher:
+        """With TAGLOOM_TRAINING_PROCESSES ranks, 1 without it.
+
+        Raises InvalidArgument (SETTING_INVALID).
+        """
+        text = environment.get("TAGLOOM_TRAINING_PROCESSES", "") or "1"
+        if not (text.isascii() and text.isdigit() and 1 <= int(text) <= _MOST_PROCESSES):
+            raise InvalidArgument(
+                f"TAGLOOM_TRAINING_PROCESSES is {text!r}, but should be a whole number from 1 to "
+                f"{_MOST_PROCESSES}.",
+                reason="SETTING_INVALID",
+                setting="TAGLOOM_TRAINING_PROCESSES",
+            )
+        return cls(int(text))
+
     def start(self, assignment: Assignment) -> LocalProcess:
-        """`python -m torch.distributed.run --standalone`, one process, with tuned allocation."""
+        """`python -m torch.distributed.run --standalone`, with tuned allocation."""
         command = [
             *(sys.executable, "-m", "services.trainer.launch.elastic", str(os.getpid())),
-            *("--standalone", "--nnodes=1", "--nproc-per-node=1", "--max-restarts=0"),
+            *("--standalone", "--nnodes=1", f"--nproc-per-node={self._processes}"),
+            "--max-restarts=0",
             # The dashes end torchrun's own options, which it would else abbreviate from ours.
             *("-m", "--", "services.trainer.worker"),
             *("--store", assignment.store_url, "--run", assignment.run_id),

@@ -15,8 +15,8 @@ from services.trainer import records
 from services.trainer.follow import Follower, StopReason, lease_key
 from services.trainer.launch import Assignment
 from services.trainer.launch.process import LocalProcess
-from services.trainer.loop import StateSchedule
 from services.trainer.runs import list_runs, starting
+from services.trainer.schedule import StateSchedule
 from services.trainer.worker import _check_world, _threads
 from services.trainer.worker_events import ErrorEvent, StartEvent, parse_event
 from tagloom.artifacts.run import Run

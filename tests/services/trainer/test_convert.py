@@ -1,0 +1,42 @@
+"""Every option of the API reaches the run, the command line and the experiment file."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+from pipelines.spec import TrainSpec
+from services.trainer.convert import requested_options, run_message
+from services.trainer.options import RequestedOptions
+from services.trainer.runs import RunView
+from tagloom.artifacts.run import Run, TrainingOptions
+from tagloom.cli.train import train_command
+from tagloom.v1 import trainer_pb2 as pb
+
+FIELDS = {field.name for field in pb.TrainingOptions.DESCRIPTOR.fields}
+
+
+def test_every_option_is_everywhere() -> None:
+    assert {field.name for field in dataclasses.fields(RequestedOptions)} == FIELDS
+    assert set(TrainingOptions.model_fields) == FIELDS
+    assert set(TrainSpec.model_fields) - {"start"} == FIELDS
+    flags = {parameter.name for parameter in train_command.params}
+    assert FIELDS - flags == {"r1_gamma", "gamma_auto"}, "these two are --gamma"
+
+
+def test_what_is_asked_for_comes_through_and_is_shown(make_run: Callable[..., Run]) -> None:
+    message = pb.TrainingOptions(config=pb.TrainingOptions.CONFIG_STYLEGAN2, kimg=1)
+    asked: dict[str, float] = {}
+    for field in pb.TrainingOptions.DESCRIPTOR.fields:
+        if field.type in (field.TYPE_DOUBLE, field.TYPE_INT32) and field.name != "kimg":
+            asked[field.name] = field.number
+            setattr(message, field.name, field.number)
+    requested = requested_options(message)
+    assert {name: getattr(requested, name) for name in asked} == asked
+    assert requested_options(pb.TrainingOptions()) == RequestedOptions()
+
+    run = make_run("r", freeze_d=0, ema_rampup=0.0, path_length_weight=1.5)
+    shown = run_message(RunView(run, None)).options
+    assert shown.path_length_weight == 1.5
+    assert (shown.ema_rampup, shown.HasField("ema_rampup")) == (0, True)
+    assert shown.r1_interval == 16
