@@ -276,7 +276,7 @@ def _bombs() -> Iterator[tuple[str, bytes, str]]:
     yield "groups", b"\x80\x02" + b"(" * 300_000 + b".", "groups"
     yield "memories", b"\x80\x04N" + b"\x94" * 1_100_000 + b".", "remembers more"
     yield "a far memory", b"\x80\x02Nr\xff\xff\xff\xffj\xff\xff\xff\xff0.", "holds None"
-    yield "nested tuples", b"\x80\x02N" + b"\x85" * 1_500_000 + b".", "holds a tuple"
+    yield "nested tuples", b"\x80\x02N" + b"\x85" * 400_000 + b".", "holds a tuple"
     yield "nested lists", b"\x80\x02" + b"](" * 90_000 + b"e" * 90_000 + b".", "holds a list"
     yield "a tuple as key", b"\x80\x02}N" + b"\x85" * 100_000 + b"Ns.", "as a key"
     colliding = b"".join(_integer(i * ((1 << 61) - 1)) + b"N" for i in range(1, 20_000))

@@ -64,7 +64,7 @@ def publish(store: Store, folder: Path, architecture: Any, **settings: Any) -> n
     ("architecture", "settings"),
     [
         ("stylegan3-t", {}),
-        ("stylegan2", {"c_dim": 3}),
+        pytest.param("stylegan2", {"c_dim": 3}, marks=pytest.mark.long),
         pytest.param("stylegan3-r", {"c_dim": 3}, marks=pytest.mark.long),
         pytest.param("stylegan2", {"block_architecture": "resnet"}, marks=pytest.mark.long),
         pytest.param(
