@@ -100,6 +100,7 @@ def _run(store: Store, given: argparse.Namespace) -> Run:
         latent_size=given.latent_size,
         augment="fixed" if given.p > 0 else "none",
         augment_p=given.p,
+        mixed_precision=given.mixed_precision,
     )
     return plan_run(store, "benchmark", "datasets/benchmark", "", requested)
 
@@ -117,6 +118,7 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
     watch = Stopwatch()
     watch.around(step, "_run_phase", lambda phase, *_: phase.name)
     watch.around(step, "_average", lambda: "EMA")
+    watch.around(images, "batch", lambda *_: "input")
     watch.around(losses, "_synthesize", lambda phase, *_: f"G forward, {phase}")
     watch.around(losses.D, "forward", lambda *_: "D forward")
     if losses.augment is not None:
@@ -140,7 +142,7 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
     }
     total = {kind: plain[kind] + sum(added[kind].values()) for kind in plain}
     parts: dict[str, Any] = {}
-    for name in ("Gmain", "Dmain", "EMA"):
+    for name in ("Gmain", "Dmain", "EMA", "input"):
         parts[name] = statistics.median(watch.cpu[name]) / total["cpu"]
     parts |= {name: value / total["cpu"] for name, value in added["cpu"].items()}
     inner = {
@@ -178,6 +180,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--steps", type=int, default=16)
     parser.add_argument("--p", type=float, default=0.3, help="augmentation probability")
+    parser.add_argument("--mixed-precision", action="store_true")
     parser.add_argument("--default-environment", action="store_true")
     given = parser.parse_args()
     if not given.default_environment and not COMPUTE_ENVIRONMENT.keys() <= os.environ.keys():

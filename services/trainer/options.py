@@ -71,6 +71,7 @@ class RequestedOptions:
     keep_snapshots: int = 0
     gamma_auto: bool = False
     gamma_trial_kimg: float = 0.0
+    mixed_precision: bool = False
 
 
 def plan_run(
@@ -184,6 +185,7 @@ def _fill(
         gamma_auto=requested.gamma_auto,
         gamma_trial_kimg=requested.gamma_trial_kimg
         or (max(requested.kimg / 20, batch / 1000) if requested.gamma_auto else 0.0),
+        mixed_precision=requested.mixed_precision,
     )
 
 

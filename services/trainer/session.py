@@ -170,6 +170,7 @@ def _loss_settings(options: TrainingOptions) -> LossSettings:
         blur_sigma=options.blur_sigma,
         blur_fade_kimg=options.blur_fade_kimg,
         noise_mode="random" if options.config == "stylegan2" else "const",
+        mixed_precision=options.mixed_precision,
     )
 
 

@@ -91,6 +91,8 @@ class TrainingOptions(Record):
     gamma_trial_kimg: float = 0.0
     micro_batch: int = 0
     """0: the whole batch"""
+    mixed_precision: bool = False
+    """convolutions in bfloat16, but for R1 and path lengths"""
 
     @model_validator(mode="before")
     @classmethod

@@ -107,6 +107,12 @@ def _training_options(command: Any) -> Any:
     type=_Gamma(),
     help="R1 weight [default: 0.0002 * resolution^2 / batch], or auto: the best in short trials.",
 )
+@click.option(
+    "--mixed-precision",
+    is_flag=True,
+    default=None,
+    help="Convolutions in bfloat16, but for R1: faster, with less memory, less exact.",
+)
 @_training_options
 @command_options
 def train_command(
@@ -198,9 +204,11 @@ def _answer(session: Session, run: trainer_pb2.Run) -> None:
 
     state = trainer_pb2.Run.State.Name(run.state).removeprefix("STATE_").lower()
     rate = run.images_seen / run.seconds if run.seconds else 0.0
+    told = [run.message, *(f"Alarm: {alarm.message}" for alarm in run.alarms if alarm.active)]
     session.answer(
         plain(run),
         f"{run.name} {state} at {_kimg(run)} after {run.seconds:.0f} s ({rate:.0f} images a "
         f"second); G changed by {run.g_parameter_change:.2%}, D by {run.d_parameter_change:.2%}.\n"
-        f"Score it: tagloom evaluate {run.name.removeprefix('runs/')}{session.store_options}",
+        + "".join(f"{sentence}\n" for sentence in told)
+        + f"Score it: tagloom evaluate {run.name.removeprefix('runs/')}{session.store_options}",
     )
