@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from typing import Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from services.generator.appearance import NoiseMode, Rendering
 from services.generator.points import Format
 from tagloom.artifacts.network import Network
 from tagloom.errors import InvalidArgument
 from tagloom.v1 import generator_pb2
 
-__all__ = ["DEFAULT_FRAMES", "image_format", "network_message", "truncation"]
+__all__ = ["DEFAULT_FRAMES", "image_format", "network_message", "rendering", "truncation"]
 
 DEFAULT_FRAMES = 8
 _LARGEST_PSI = 2.0
@@ -43,6 +45,32 @@ def truncation(
             field="truncation_psi",
         )
     return psi
+
+
+_NOISE: Final[dict[generator_pb2.NoiseMode, NoiseMode]] = {
+    generator_pb2.NOISE_MODE_UNSPECIFIED: "const",
+    generator_pb2.NOISE_MODE_CONST: "const",
+    generator_pb2.NOISE_MODE_NONE: "none",
+    generator_pb2.NOISE_MODE_RANDOM: "random",
+}
+
+
+def rendering(message: generator_pb2.Rendering) -> Rendering:
+    """Raises InvalidArgument (RENDERING_INVALID) for a noise mode that is not known."""
+    if message.noise_mode not in _NOISE:
+        raise InvalidArgument(
+            f"The noise mode {message.noise_mode} is not known; choose CONST, NONE or RANDOM.",
+            reason="RENDERING_INVALID",
+            field="noise_mode",
+        )
+    cutoff, label = message.truncation_cutoff, message.class_label
+    return Rendering(
+        truncation_cutoff=cutoff if message.HasField("truncation_cutoff") else None,
+        class_label=label if message.HasField("class_label") else None,
+        noise_mode=_NOISE[message.noise_mode],
+        translate=(message.translate_x, message.translate_y),
+        rotate=message.rotate_degrees,
+    )
 
 
 def network_message(network: Network) -> generator_pb2.Network:

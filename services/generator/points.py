@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
+from services.generator.appearance import AS_IT_IS, Rendering
 from tagloom.errors import InvalidArgument
 
 __all__ = [
@@ -13,9 +14,11 @@ __all__ = [
     "MOST_PATH_SEEDS",
     "MOST_SEEDS",
     "Format",
+    "Mixed",
     "Order",
     "Point",
     "closed_path",
+    "mixed_points",
     "seed_points",
 ]
 
@@ -32,6 +35,16 @@ class Point:
 
     seeds: tuple[int, ...]
     weights: tuple[float, ...]
+    mixed: Mixed | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mixed:
+    """Style mixing: these layers take the w of another seed (StyleGAN, arXiv 1812.04948, 3.1)."""
+
+    seed: int
+    layers: tuple[int, ...]
+    """from 0"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +54,7 @@ class Order:
     point: Point
     truncation_psi: float
     format: Format
+    rendering: Rendering = AS_IT_IS
 
 
 def seed_points(seeds: Sequence[int]) -> list[Point]:
@@ -61,6 +75,36 @@ def seed_points(seeds: Sequence[int]) -> list[Point]:
             field="seeds",
         )
     return [Point((seed,), (1.0,)) for seed in seeds]
+
+
+def mixed_points(seeds: Sequence[int], others: Sequence[int], layers: Sequence[int]) -> list[Point]:
+    """Each of `seeds` with each of `others` in those layers, in order.
+
+    Raises InvalidArgument (SEEDS_MISSING, SEEDS_TOO_MANY, LAYERS_INVALID).
+    """
+    if not others:
+        raise InvalidArgument(
+            "The request mixes styles with no seed; name at least one to mix with.",
+            reason="SEEDS_MISSING",
+            field="mixing.seeds",
+        )
+    if not layers:
+        raise InvalidArgument(
+            "The request mixes styles in no layer; name the layers that take the other seed's "
+            "style, for example 0 to 6.",
+            reason="LAYERS_INVALID",
+            field="mixing.layers",
+        )
+    points = seed_points(seeds)
+    if len(points) * len(others) > MOST_SEEDS:
+        raise InvalidArgument(
+            f"{len(points)} seeds mixed with {len(others)} make {len(points) * len(others)} "
+            f"images; ask for at most {MOST_SEEDS} in each request.",
+            reason="SEEDS_TOO_MANY",
+            field="mixing.seeds",
+        )
+    mixes = [Mixed(seed, tuple(sorted(set(layers)))) for seed in others]
+    return [replace(point, mixed=mixed) for point in points for mixed in mixes]
 
 
 def closed_path(seeds: Sequence[int], frames_per_seed: int) -> Iterator[Point]:

@@ -7,19 +7,22 @@ last bits depend on the shape of its batch, but not on the place in it or on the
 
 from __future__ import annotations
 
+import math
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from services.generator.appearance import Rendering
 from services.generator.encoding import encode
 from services.generator.points import Order
 from tagloom.errors import FailedPrecondition, InvalidArgument, TagloomError
 from tagloom.networks.catalog import CatalogEntry
-from tagloom.networks.spec import GeneratorSpec
+from tagloom.networks.spec import GeneratorSpec, StyleGAN3Spec
 from tagloom.store.interface import Store
 
 __all__ = ["Renderer", "RendererCache", "batch_size", "device_type", "load"]
@@ -34,6 +37,8 @@ class Renderer:
         self._synthesis = generator.get_submodule("synthesis")
         self._spec = spec
         self._device = device
+        if isinstance(spec, StyleGAN3Spec):
+            self._input = generator.get_submodule("synthesis.input")
         self.batch = batch_size(spec.resolution, device.type)
         self.bytes = sum(
             t.numel() * t.element_size() for t in (*generator.parameters(), *generator.buffers())
@@ -44,38 +49,89 @@ class Renderer:
         """The encoded images, in order; FailedPrecondition (GENERATOR_DIVERGED) in the place of
         one that is not a number, since the others may be somebody else's."""
         encoded: list[bytes | TagloomError] = []
-        for start in range(0, len(orders), self.batch):
-            part = orders[start : start + self.batch]
-            ws = [self._latent(order) for order in part]
-            ws += [ws[-1]] * (self.batch - len(ws))
-            images_NCHW = self._synthesis(torch.cat(ws), noise_mode="const").float()
-            images = images_NCHW[: len(part)].cpu().numpy()
+        for part in self._batches(orders):
+            images = self._synthesize(part).cpu().numpy()
             for order, image_CHW in zip(part, images, strict=True):
                 sound = np.isfinite(image_CHW).all()
                 encoded.append(encode(image_CHW, order.format) if sound else _diverged(order))
         return encoded
 
+    def _batches(self, orders: Sequence[Order]) -> Iterator[Sequence[Order]]:
+        """Runs of at most `batch` orders with one noise mode; those with random noise alone, since
+        their noise is drawn for a whole batch."""
+        start = 0
+        while start < len(orders):
+            mode = orders[start].rendering.noise_mode
+            end = start + 1
+            while (
+                mode != "random"
+                and end < min(start + self.batch, len(orders))
+                and orders[end].rendering.noise_mode == mode
+            ):
+                end += 1
+            yield orders[start:end]
+            start = end
+
+    def _synthesize(self, part: Sequence[Order]) -> Tensor:
+        """Images [len(part), C, H, W], float32, made in a batch of always the same shape."""
+        filled = [*part, *[part[-1]] * (self.batch - len(part))]
+        latents = {order: self._latent(order) for order in part}
+        if isinstance(self._spec, StyleGAN3Spec):
+            # One matrix for each image, also where none moves: the same arithmetic for all.
+            transforms = np.stack([_grid_transform(order.rendering) for order in filled])
+            self._input.transform = torch.from_numpy(transforms).to(self._device, torch.float32)
+        mode = part[0].rendering.noise_mode
+        if mode == "random":
+            torch.manual_seed(part[0].point.seeds[0])
+        ws = torch.cat([latents[order] for order in filled])
+        images: Tensor = self._synthesis(ws, noise_mode=mode)
+        return images[: len(part)].float()
+
     def _latent(self, order: Order) -> Tensor:
         """w of the order's point, [1, num_ws, w_dim], float32."""
         point = order.point
         if point.weights == (1.0,):
-            return self._seed_latent(point.seeds[0], order.truncation_psi)
-        total = torch.zeros([], dtype=torch.float64)
-        for seed, weight in zip(point.seeds, point.weights, strict=True):
-            w = self._seed_latent(seed, order.truncation_psi).cpu()
-            total = total + weight * w.to(torch.float64)
-        return total.to(torch.float32).to(self._device)
+            ws = self._seed_latent(point.seeds[0], order)
+        else:
+            total = torch.zeros([], dtype=torch.float64)
+            for seed, weight in zip(point.seeds, point.weights, strict=True):
+                total = total + weight * self._seed_latent(seed, order).cpu().to(torch.float64)
+            ws = total.to(torch.float32).to(self._device)
+        if point.mixed is not None:
+            layers = list(point.mixed.layers)
+            ws[:, layers] = self._seed_latent(point.mixed.seed, order)[:, layers]
+        return ws
 
-    def _seed_latent(self, seed: int, psi: float) -> Tensor:
+    def _seed_latent(self, seed: int, order: Order) -> Tensor:
+        how = order.rendering
         z = np.random.RandomState(seed).randn(1, self._spec.z_dim)
         z_NZ = torch.from_numpy(z).to(self._device, torch.float32)
         c_NC: Tensor | None = None
         if self._spec.c_dim:
-            # As the evaluator does: a seed names its class too.
-            label = torch.tensor([seed % self._spec.c_dim], device=self._device)
+            # As the evaluator does: a seed names its class too, unless one is asked for.
+            chosen = seed % self._spec.c_dim if how.class_label is None else how.class_label
+            label = torch.tensor([chosen], device=self._device)
             c_NC = nn.functional.one_hot(label, self._spec.c_dim).float()
-        ws: Tensor = self._mapping(z_NZ, c_NC, truncation_psi=psi)
+        ws: Tensor = self._mapping(
+            z_NZ,
+            c_NC,
+            truncation_psi=order.truncation_psi,
+            truncation_cutoff=how.truncation_cutoff,
+        )
         return ws
+
+
+def _grid_transform(rendering: Rendering) -> npt.NDArray[np.float64]:
+    """[3, 3] for the network's input: the inverse of what happens to the picture.
+
+    Source: StyleGAN3 (arXiv 2106.12423), appendix F.1. y points down, so that this turns what
+    points right to point up.
+    """
+    angle = math.radians(rendering.rotate)
+    cos, sin = math.cos(angle), math.sin(angle)
+    tx, ty = rendering.translate
+    picture = np.array([[cos, sin, tx], [-sin, cos, ty], [0, 0, 1]])
+    return np.linalg.inv(picture)
 
 
 def _diverged(order: Order) -> FailedPrecondition:

@@ -8,15 +8,17 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 
 from services.generator import worker
+from services.generator.appearance import check_layers, check_rendering
 from services.generator.batching import Batcher
 from services.generator.convert import (
     DEFAULT_FRAMES,
     image_format,
     network_message,
+    rendering,
     truncation,
 )
 from services.generator.metrics import GeneratorMetrics
-from services.generator.points import Order, closed_path, seed_points
+from services.generator.points import Order, closed_path, mixed_points, seed_points
 from tagloom.artifacts import layout
 from tagloom.compute import COMPUTE_ENVIRONMENT
 from tagloom.errors import InvalidArgument, TagloomError
@@ -61,15 +63,27 @@ class GeneratorService(generator_pb2_grpc.GeneratorServiceServicer):
     async def GenerateImages(
         self, request: generator_pb2.GenerateImagesRequest, context: object
     ) -> AsyncIterator[generator_pb2.GenerateImagesResponse]:
-        """One image per seed, in the order of the seeds."""
-        points = seed_points(request.seeds)
+        """One image per seed, in the order of the seeds, or per pair of seeds."""
+        if request.HasField("mixing"):
+            mixing = request.mixing
+            points = mixed_points(request.seeds, mixing.seeds, mixing.layers)
+        else:
+            points = seed_points(request.seeds)
         psi, format = truncation(request), image_format(request.format)
+        how = rendering(request.rendering)
         entry = await self._open(request.network)
-        images = self._batcher.stream(entry, (Order(point, psi, format) for point in points))
+        check_rendering(how, entry.generator_spec, entry.name)
+        check_layers(request.mixing.layers, entry.generator_spec, entry.name)
+        images = self._batcher.stream(entry, (Order(point, psi, format, how) for point in points))
         index = 0
         async with aclosing(images):
             async for image in images:
-                yield generator_pb2.GenerateImagesResponse(seed=request.seeds[index], image=image)
+                point = points[index]
+                yield generator_pb2.GenerateImagesResponse(
+                    seed=point.seeds[0],
+                    image=image,
+                    mixed_seed=point.mixed.seed if point.mixed else 0,
+                )
                 index += 1
 
     async def InterpolateImages(
@@ -78,8 +92,10 @@ class GeneratorService(generator_pb2_grpc.GeneratorServiceServicer):
         """Frames on a closed path through the seeds."""
         path = closed_path(request.seeds, request.frames_per_seed or DEFAULT_FRAMES)
         psi, format = truncation(request), image_format(request.format)
+        how = rendering(request.rendering)
         entry = await self._open(request.network)
-        images = self._batcher.stream(entry, (Order(point, psi, format) for point in path))
+        check_rendering(how, entry.generator_spec, entry.name)
+        images = self._batcher.stream(entry, (Order(point, psi, format, how) for point in path))
         frame = 0
         async with aclosing(images):
             async for image in images:

@@ -25,31 +25,37 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1atagloom/v1/generator.proto\x12\ntagloom.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd4\x01\n\x07Network\x12\x0c\n\x04name\x18\x01 \x01(\t\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0c\x61rchitecture\x18\x03 \x01(\t\x12\x12\n\nresolution\x18\x04 \x01(\x05\x12\x0c\n\x04kimg\x18\x05 \x01(\x01\x12\x0e\n\x06origin\x18\x06 \x01(\t\x12\x0f\n\x07license\x18\x07 \x01(\t\x12\x16\n\x0eweights_sha256\x18\x08 \x01(\t\x12\x19\n\x11has_discriminator\x18\t \x01(\x08\"\x90\x01\n\x15GenerateImagesRequest\x12\x0f\n\x07network\x18\x01 \x01(\t\x12\r\n\x05seeds\x18\x02 \x03(\r\x12\x1b\n\x0etruncation_psi\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\'\n\x06\x66ormat\x18\x04 \x01(\x0e\x32\x17.tagloom.v1.ImageFormatB\x11\n\x0f_truncation_psi\"5\n\x16GenerateImagesResponse\x12\x0c\n\x04seed\x18\x01 \x01(\r\x12\r\n\x05image\x18\x02 \x01(\x0c\"\xac\x01\n\x18InterpolateImagesRequest\x12\x0f\n\x07network\x18\x01 \x01(\t\x12\r\n\x05seeds\x18\x02 \x03(\r\x12\x17\n\x0f\x66rames_per_seed\x18\x03 \x01(\x05\x12\x1b\n\x0etruncation_psi\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\'\n\x06\x66ormat\x18\x05 \x01(\x0e\x32\x17.tagloom.v1.ImageFormatB\x11\n\x0f_truncation_psi\"9\n\x19InterpolateImagesResponse\x12\r\n\x05\x66rame\x18\x01 \x01(\x05\x12\r\n\x05image\x18\x02 \x01(\x0c\"!\n\x11GetNetworkRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"<\n\x13ListNetworksRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"V\n\x14ListNetworksResponse\x12%\n\x08networks\x18\x01 \x03(\x0b\x32\x13.tagloom.v1.Network\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*W\n\x0bImageFormat\x12\x1c\n\x18IMAGE_FORMAT_UNSPECIFIED\x10\x00\x12\x14\n\x10IMAGE_FORMAT_PNG\x10\x01\x12\x14\n\x10IMAGE_FORMAT_NPY\x10\x02\x32\xe6\x02\n\x10GeneratorService\x12Y\n\x0eGenerateImages\x12!.tagloom.v1.GenerateImagesRequest\x1a\".tagloom.v1.GenerateImagesResponse0\x01\x12\x62\n\x11InterpolateImages\x12$.tagloom.v1.InterpolateImagesRequest\x1a%.tagloom.v1.InterpolateImagesResponse0\x01\x12@\n\nGetNetwork\x12\x1d.tagloom.v1.GetNetworkRequest\x1a\x13.tagloom.v1.Network\x12Q\n\x0cListNetworks\x12\x1f.tagloom.v1.ListNetworksRequest\x1a .tagloom.v1.ListNetworksResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1atagloom/v1/generator.proto\x12\ntagloom.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd8\x01\n\tRendering\x12\x1e\n\x11truncation_cutoff\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x18\n\x0b\x63lass_label\x18\x02 \x01(\x05H\x01\x88\x01\x01\x12)\n\nnoise_mode\x18\x03 \x01(\x0e\x32\x15.tagloom.v1.NoiseMode\x12\x13\n\x0btranslate_x\x18\x04 \x01(\x01\x12\x13\n\x0btranslate_y\x18\x05 \x01(\x01\x12\x16\n\x0erotate_degrees\x18\x06 \x01(\x01\x42\x14\n\x12_truncation_cutoffB\x0e\n\x0c_class_label\",\n\x0bStyleMixing\x12\r\n\x05seeds\x18\x01 \x03(\r\x12\x0e\n\x06layers\x18\x02 \x03(\x05\"\xd4\x01\n\x07Network\x12\x0c\n\x04name\x18\x01 \x01(\t\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0c\x61rchitecture\x18\x03 \x01(\t\x12\x12\n\nresolution\x18\x04 \x01(\x05\x12\x0c\n\x04kimg\x18\x05 \x01(\x01\x12\x0e\n\x06origin\x18\x06 \x01(\t\x12\x0f\n\x07license\x18\x07 \x01(\t\x12\x16\n\x0eweights_sha256\x18\x08 \x01(\t\x12\x19\n\x11has_discriminator\x18\t \x01(\x08\"\xe3\x01\n\x15GenerateImagesRequest\x12\x0f\n\x07network\x18\x01 \x01(\t\x12\r\n\x05seeds\x18\x02 \x03(\r\x12\x1b\n\x0etruncation_psi\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\'\n\x06\x66ormat\x18\x04 \x01(\x0e\x32\x17.tagloom.v1.ImageFormat\x12(\n\trendering\x18\x05 \x01(\x0b\x32\x15.tagloom.v1.Rendering\x12\'\n\x06mixing\x18\x06 \x01(\x0b\x32\x17.tagloom.v1.StyleMixingB\x11\n\x0f_truncation_psi\"I\n\x16GenerateImagesResponse\x12\x0c\n\x04seed\x18\x01 \x01(\r\x12\r\n\x05image\x18\x02 \x01(\x0c\x12\x12\n\nmixed_seed\x18\x03 \x01(\r\"\xd6\x01\n\x18InterpolateImagesRequest\x12\x0f\n\x07network\x18\x01 \x01(\t\x12\r\n\x05seeds\x18\x02 \x03(\r\x12\x17\n\x0f\x66rames_per_seed\x18\x03 \x01(\x05\x12\x1b\n\x0etruncation_psi\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\'\n\x06\x66ormat\x18\x05 \x01(\x0e\x32\x17.tagloom.v1.ImageFormat\x12(\n\trendering\x18\x06 \x01(\x0b\x32\x15.tagloom.v1.RenderingB\x11\n\x0f_truncation_psi\"9\n\x19InterpolateImagesResponse\x12\r\n\x05\x66rame\x18\x01 \x01(\x05\x12\r\n\x05image\x18\x02 \x01(\x0c\"!\n\x11GetNetworkRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"<\n\x13ListNetworksRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"V\n\x14ListNetworksResponse\x12%\n\x08networks\x18\x01 \x03(\x0b\x32\x13.tagloom.v1.Network\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*W\n\x0bImageFormat\x12\x1c\n\x18IMAGE_FORMAT_UNSPECIFIED\x10\x00\x12\x14\n\x10IMAGE_FORMAT_PNG\x10\x01\x12\x14\n\x10IMAGE_FORMAT_NPY\x10\x02*i\n\tNoiseMode\x12\x1a\n\x16NOISE_MODE_UNSPECIFIED\x10\x00\x12\x14\n\x10NOISE_MODE_CONST\x10\x01\x12\x13\n\x0fNOISE_MODE_NONE\x10\x02\x12\x15\n\x11NOISE_MODE_RANDOM\x10\x03\x32\xe6\x02\n\x10GeneratorService\x12Y\n\x0eGenerateImages\x12!.tagloom.v1.GenerateImagesRequest\x1a\".tagloom.v1.GenerateImagesResponse0\x01\x12\x62\n\x11InterpolateImages\x12$.tagloom.v1.InterpolateImagesRequest\x1a%.tagloom.v1.InterpolateImagesResponse0\x01\x12@\n\nGetNetwork\x12\x1d.tagloom.v1.GetNetworkRequest\x1a\x13.tagloom.v1.Network\x12Q\n\x0cListNetworks\x12\x1f.tagloom.v1.ListNetworksRequest\x1a .tagloom.v1.ListNetworksResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tagloom.v1.generator_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_IMAGEFORMAT']._serialized_start=911
-  _globals['_IMAGEFORMAT']._serialized_end=998
-  _globals['_NETWORK']._serialized_start=76
-  _globals['_NETWORK']._serialized_end=288
-  _globals['_GENERATEIMAGESREQUEST']._serialized_start=291
-  _globals['_GENERATEIMAGESREQUEST']._serialized_end=435
-  _globals['_GENERATEIMAGESRESPONSE']._serialized_start=437
-  _globals['_GENERATEIMAGESRESPONSE']._serialized_end=490
-  _globals['_INTERPOLATEIMAGESREQUEST']._serialized_start=493
-  _globals['_INTERPOLATEIMAGESREQUEST']._serialized_end=665
-  _globals['_INTERPOLATEIMAGESRESPONSE']._serialized_start=667
-  _globals['_INTERPOLATEIMAGESRESPONSE']._serialized_end=724
-  _globals['_GETNETWORKREQUEST']._serialized_start=726
-  _globals['_GETNETWORKREQUEST']._serialized_end=759
-  _globals['_LISTNETWORKSREQUEST']._serialized_start=761
-  _globals['_LISTNETWORKSREQUEST']._serialized_end=821
-  _globals['_LISTNETWORKSRESPONSE']._serialized_start=823
-  _globals['_LISTNETWORKSRESPONSE']._serialized_end=909
-  _globals['_GENERATORSERVICE']._serialized_start=1001
-  _globals['_GENERATORSERVICE']._serialized_end=1359
+  _globals['_IMAGEFORMAT']._serialized_start=1321
+  _globals['_IMAGEFORMAT']._serialized_end=1408
+  _globals['_NOISEMODE']._serialized_start=1410
+  _globals['_NOISEMODE']._serialized_end=1515
+  _globals['_RENDERING']._serialized_start=76
+  _globals['_RENDERING']._serialized_end=292
+  _globals['_STYLEMIXING']._serialized_start=294
+  _globals['_STYLEMIXING']._serialized_end=338
+  _globals['_NETWORK']._serialized_start=341
+  _globals['_NETWORK']._serialized_end=553
+  _globals['_GENERATEIMAGESREQUEST']._serialized_start=556
+  _globals['_GENERATEIMAGESREQUEST']._serialized_end=783
+  _globals['_GENERATEIMAGESRESPONSE']._serialized_start=785
+  _globals['_GENERATEIMAGESRESPONSE']._serialized_end=858
+  _globals['_INTERPOLATEIMAGESREQUEST']._serialized_start=861
+  _globals['_INTERPOLATEIMAGESREQUEST']._serialized_end=1075
+  _globals['_INTERPOLATEIMAGESRESPONSE']._serialized_start=1077
+  _globals['_INTERPOLATEIMAGESRESPONSE']._serialized_end=1134
+  _globals['_GETNETWORKREQUEST']._serialized_start=1136
+  _globals['_GETNETWORKREQUEST']._serialized_end=1169
+  _globals['_LISTNETWORKSREQUEST']._serialized_start=1171
+  _globals['_LISTNETWORKSREQUEST']._serialized_end=1231
+  _globals['_LISTNETWORKSRESPONSE']._serialized_start=1233
+  _globals['_LISTNETWORKSRESPONSE']._serialized_end=1319
+  _globals['_GENERATORSERVICE']._serialized_start=1518
+  _globals['_GENERATORSERVICE']._serialized_end=1876
 # @@protoc_insertion_point(module_scope)

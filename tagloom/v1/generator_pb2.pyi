@@ -15,9 +15,44 @@ class ImageFormat(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     IMAGE_FORMAT_UNSPECIFIED: _ClassVar[ImageFormat]
     IMAGE_FORMAT_PNG: _ClassVar[ImageFormat]
     IMAGE_FORMAT_NPY: _ClassVar[ImageFormat]
+
+class NoiseMode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    NOISE_MODE_UNSPECIFIED: _ClassVar[NoiseMode]
+    NOISE_MODE_CONST: _ClassVar[NoiseMode]
+    NOISE_MODE_NONE: _ClassVar[NoiseMode]
+    NOISE_MODE_RANDOM: _ClassVar[NoiseMode]
 IMAGE_FORMAT_UNSPECIFIED: ImageFormat
 IMAGE_FORMAT_PNG: ImageFormat
 IMAGE_FORMAT_NPY: ImageFormat
+NOISE_MODE_UNSPECIFIED: NoiseMode
+NOISE_MODE_CONST: NoiseMode
+NOISE_MODE_NONE: NoiseMode
+NOISE_MODE_RANDOM: NoiseMode
+
+class Rendering(_message.Message):
+    __slots__ = ("truncation_cutoff", "class_label", "noise_mode", "translate_x", "translate_y", "rotate_degrees")
+    TRUNCATION_CUTOFF_FIELD_NUMBER: _ClassVar[int]
+    CLASS_LABEL_FIELD_NUMBER: _ClassVar[int]
+    NOISE_MODE_FIELD_NUMBER: _ClassVar[int]
+    TRANSLATE_X_FIELD_NUMBER: _ClassVar[int]
+    TRANSLATE_Y_FIELD_NUMBER: _ClassVar[int]
+    ROTATE_DEGREES_FIELD_NUMBER: _ClassVar[int]
+    truncation_cutoff: int
+    class_label: int
+    noise_mode: NoiseMode
+    translate_x: float
+    translate_y: float
+    rotate_degrees: float
+    def __init__(self, truncation_cutoff: _Optional[int] = ..., class_label: _Optional[int] = ..., noise_mode: _Optional[_Union[NoiseMode, str]] = ..., translate_x: _Optional[float] = ..., translate_y: _Optional[float] = ..., rotate_degrees: _Optional[float] = ...) -> None: ...
+
+class StyleMixing(_message.Message):
+    __slots__ = ("seeds", "layers")
+    SEEDS_FIELD_NUMBER: _ClassVar[int]
+    LAYERS_FIELD_NUMBER: _ClassVar[int]
+    seeds: _containers.RepeatedScalarFieldContainer[int]
+    layers: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, seeds: _Optional[_Iterable[int]] = ..., layers: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Network(_message.Message):
     __slots__ = ("name", "create_time", "architecture", "resolution", "kimg", "origin", "license", "weights_sha256", "has_discriminator")
@@ -42,38 +77,46 @@ class Network(_message.Message):
     def __init__(self, name: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., architecture: _Optional[str] = ..., resolution: _Optional[int] = ..., kimg: _Optional[float] = ..., origin: _Optional[str] = ..., license: _Optional[str] = ..., weights_sha256: _Optional[str] = ..., has_discriminator: _Optional[bool] = ...) -> None: ...
 
 class GenerateImagesRequest(_message.Message):
-    __slots__ = ("network", "seeds", "truncation_psi", "format")
+    __slots__ = ("network", "seeds", "truncation_psi", "format", "rendering", "mixing")
     NETWORK_FIELD_NUMBER: _ClassVar[int]
     SEEDS_FIELD_NUMBER: _ClassVar[int]
     TRUNCATION_PSI_FIELD_NUMBER: _ClassVar[int]
     FORMAT_FIELD_NUMBER: _ClassVar[int]
+    RENDERING_FIELD_NUMBER: _ClassVar[int]
+    MIXING_FIELD_NUMBER: _ClassVar[int]
     network: str
     seeds: _containers.RepeatedScalarFieldContainer[int]
     truncation_psi: float
     format: ImageFormat
-    def __init__(self, network: _Optional[str] = ..., seeds: _Optional[_Iterable[int]] = ..., truncation_psi: _Optional[float] = ..., format: _Optional[_Union[ImageFormat, str]] = ...) -> None: ...
+    rendering: Rendering
+    mixing: StyleMixing
+    def __init__(self, network: _Optional[str] = ..., seeds: _Optional[_Iterable[int]] = ..., truncation_psi: _Optional[float] = ..., format: _Optional[_Union[ImageFormat, str]] = ..., rendering: _Optional[_Union[Rendering, _Mapping]] = ..., mixing: _Optional[_Union[StyleMixing, _Mapping]] = ...) -> None: ...
 
 class GenerateImagesResponse(_message.Message):
-    __slots__ = ("seed", "image")
+    __slots__ = ("seed", "image", "mixed_seed")
     SEED_FIELD_NUMBER: _ClassVar[int]
     IMAGE_FIELD_NUMBER: _ClassVar[int]
+    MIXED_SEED_FIELD_NUMBER: _ClassVar[int]
     seed: int
     image: bytes
-    def __init__(self, seed: _Optional[int] = ..., image: _Optional[bytes] = ...) -> None: ...
+    mixed_seed: int
+    def __init__(self, seed: _Optional[int] = ..., image: _Optional[bytes] = ..., mixed_seed: _Optional[int] = ...) -> None: ...
 
 class InterpolateImagesRequest(_message.Message):
-    __slots__ = ("network", "seeds", "frames_per_seed", "truncation_psi", "format")
+    __slots__ = ("network", "seeds", "frames_per_seed", "truncation_psi", "format", "rendering")
     NETWORK_FIELD_NUMBER: _ClassVar[int]
     SEEDS_FIELD_NUMBER: _ClassVar[int]
     FRAMES_PER_SEED_FIELD_NUMBER: _ClassVar[int]
     TRUNCATION_PSI_FIELD_NUMBER: _ClassVar[int]
     FORMAT_FIELD_NUMBER: _ClassVar[int]
+    RENDERING_FIELD_NUMBER: _ClassVar[int]
     network: str
     seeds: _containers.RepeatedScalarFieldContainer[int]
     frames_per_seed: int
     truncation_psi: float
     format: ImageFormat
-    def __init__(self, network: _Optional[str] = ..., seeds: _Optional[_Iterable[int]] = ..., frames_per_seed: _Optional[int] = ..., truncation_psi: _Optional[float] = ..., format: _Optional[_Union[ImageFormat, str]] = ...) -> None: ...
+    rendering: Rendering
+    def __init__(self, network: _Optional[str] = ..., seeds: _Optional[_Iterable[int]] = ..., frames_per_seed: _Optional[int] = ..., truncation_psi: _Optional[float] = ..., format: _Optional[_Union[ImageFormat, str]] = ..., rendering: _Optional[_Union[Rendering, _Mapping]] = ...) -> None: ...
 
 class InterpolateImagesResponse(_message.Message):
     __slots__ = ("frame", "image")

@@ -62,7 +62,8 @@ class GeneratorServiceServicer:
     """
 
     def GenerateImages(self, request, context):
-        """Generates one image per seed, in the order of the seeds.
+        """Generates one image per seed, in the order of the seeds; with style mixing, one for each of its
+        seeds too.
 
         The image of a seed is the same whatever other seeds are asked for with it.
         """

@@ -34,7 +34,8 @@ class GeneratorServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> GeneratorServiceAsyncStub: ...
     GenerateImages: _grpc.UnaryStreamMultiCallable[_generator_pb2.GenerateImagesRequest, _generator_pb2.GenerateImagesResponse]
-    """Generates one image per seed, in the order of the seeds.
+    """Generates one image per seed, in the order of the seeds; with style mixing, one for each of its
+    seeds too.
 
     The image of a seed is the same whatever other seeds are asked for with it.
     """
@@ -51,7 +52,8 @@ class GeneratorServiceAsyncStub(GeneratorServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GenerateImages: _aio.UnaryStreamMultiCallable[_generator_pb2.GenerateImagesRequest, _generator_pb2.GenerateImagesResponse]  # type: ignore[assignment]
-    """Generates one image per seed, in the order of the seeds.
+    """Generates one image per seed, in the order of the seeds; with style mixing, one for each of its
+    seeds too.
 
     The image of a seed is the same whatever other seeds are asked for with it.
     """
@@ -71,7 +73,8 @@ class GeneratorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _generator_pb2.GenerateImagesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_generator_pb2.GenerateImagesResponse], _abc.AsyncIterator[_generator_pb2.GenerateImagesResponse]]:
-        """Generates one image per seed, in the order of the seeds.
+        """Generates one image per seed, in the order of the seeds; with style mixing, one for each of its
+        seeds too.
 
         The image of a seed is the same whatever other seeds are asked for with it.
         """

@@ -15,7 +15,21 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from services.generator import rendering, worker
-from services.generator.points import Order, Point, closed_path, seed_points
+from services.generator.appearance import (
+    AS_IT_IS,
+    Rendering,
+    check_layers,
+    check_rendering,
+    layer_count,
+)
+from services.generator.points import (
+    Mixed,
+    Order,
+    Point,
+    closed_path,
+    mixed_points,
+    seed_points,
+)
 from services.generator.rendering import Renderer, RendererCache
 from tagloom.artifacts import layout
 from tagloom.errors import DataLoss, FailedPrecondition, InvalidArgument, TagloomError
@@ -83,18 +97,138 @@ def test_the_image_of_a_seed_is_the_networks(
         np.testing.assert_allclose(image, expected, atol=2e-5)
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(
-    seeds=st.lists(st.integers(0, 3), min_size=2, max_size=6),
-    psi=st.sampled_from([1.0, 0.7]),
-    name=st.sampled_from(NETWORKS),
-)
+RENDERINGS = {
+    "networks/t": [
+        AS_IT_IS,
+        Rendering(translate=(0.25, -0.1), rotate=30),
+        Rendering(truncation_cutoff=4),
+    ],
+    "networks/two": [AS_IT_IS, Rendering(noise_mode="none"), Rendering(noise_mode="random")],
+    "networks/classes": [AS_IT_IS, Rendering(class_label=1), Rendering(class_label=2)],
+}
+
+
+@st.composite
+def orders_of_a_network(draw: st.DrawFn) -> tuple[str, list[Order]]:
+    """A network, and orders of any kind for it, in any order, with repetitions."""
+    name = draw(st.sampled_from(NETWORKS))
+    points = [*seed_points([0, 1]), *mixed_points([0], [2], [1, 2])]
+    one_order = st.builds(
+        Order,
+        st.sampled_from(points),
+        st.sampled_from([1.0, 0.7]),
+        st.sampled_from(["png", "npy"]),
+        st.sampled_from(RENDERINGS[name]),
+    )
+    return name, draw(st.lists(one_order, min_size=2, max_size=6))
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(drawn=orders_of_a_network())
 def test_an_image_is_the_same_to_the_bit_whatever_it_is_rendered_with(
-    renderers: dict[str, Renderer], seeds: list[int], psi: float, name: str
+    renderers: dict[str, Renderer], drawn: tuple[str, list[Order]]
 ) -> None:
-    together = renderers[name].render([order(seed, psi) for seed in seeds])
-    alone = {seed: one(renderers[name].render([order(seed, psi)])) for seed in set(seeds)}
-    assert together == [alone[seed] for seed in seeds]
+    name, orders = drawn
+    together = renderers[name].render(orders)
+    alone = {item: one(renderers[name].render([item])) for item in set(orders)}
+    assert together == [alone[item] for item in orders]
+
+
+@pytest.mark.parametrize("name", ["networks/t", "networks/two"])
+def test_raw_forwards_of_different_batch_shapes_agree(network_store: Store, name: str) -> None:
+    """Unpadded, only the last bits of a seed's image depend on the others of its batch."""
+    generator = open_network(network_store, name).load_generator(network_store)
+    z = torch.from_numpy(np.random.RandomState(0).randn(5, 16)).float()
+    with torch.inference_mode():
+        together = generator(z, None)
+        for rows in (slice(0, 1), slice(1, 3), slice(0, 4)):
+            part = generator(z[rows], None)
+            scale = float(together.abs().max())
+            assert float((part - together[rows]).abs().max()) <= 1e-5 * scale
+
+
+def test_every_way_to_render_is_the_networks_own(
+    network_store: Store, renderers: dict[str, Renderer]
+) -> None:
+    """Against the definition: the network called with the same settings."""
+
+    def network(name: str) -> tuple[torch.nn.Module, torch.Tensor]:
+        generator = open_network(network_store, name).load_generator(network_store)
+        return generator, torch.from_numpy(np.random.RandomState(4).randn(1, 16)).float()
+
+    def made(
+        name: str, how: Rendering, psi: float = 1.0, mixed: Mixed | None = None
+    ) -> torch.Tensor:
+        item = Order(Point((4,), (1.0,), mixed), psi, "npy", how)
+        return torch.from_numpy(array(one(renderers[name].render([item]))))
+
+    def check(image: torch.Tensor, expected: torch.Tensor) -> None:
+        assert float((image - expected).abs().max()) < 2e-5
+
+    with torch.inference_mode():
+        generator, z = network("networks/t")
+        cut = generator(z, None, truncation_psi=0.5, truncation_cutoff=3)
+        assert (
+            float((made("networks/t", Rendering(truncation_cutoff=3), 0.5) - cut).abs().max())
+            < 2e-5
+        )
+        other = torch.from_numpy(np.random.RandomState(9).randn(1, 16)).float()
+        ws = generator.get_submodule("mapping")(z, None)
+        ws[:, [0, 5]] = generator.get_submodule("mapping")(other, None)[:, [0, 5]]
+        expected = generator.get_submodule("synthesis")(ws)
+        assert (
+            float((made("networks/t", AS_IT_IS, mixed=Mixed(9, (0, 5))) - expected).abs().max())
+            < 2e-5
+        )
+        # Four pixels to the right, and a quarter turn anticlockwise: what was on the right is on top.
+        upright, moved = (
+            made("networks/t", AS_IT_IS),
+            made("networks/t", Rendering(translate=(0.25, 0))),
+        )
+        assert float((moved[..., 6:-2] - upright[..., 2:-6]).abs().mean()) < 0.1 * float(
+            (moved - upright).abs().mean()
+        )
+        turned = made("networks/t", Rendering(rotate=90))
+        near = (turned - upright.rot90(1, (2, 3))).abs().mean()
+        far = (turned - upright.rot90(-1, (2, 3))).abs().mean()
+        assert near < far
+
+        generator, z = network("networks/two")
+        silent = generator(z, None, noise_mode="none")
+        assert (
+            float((made("networks/two", Rendering(noise_mode="none")) - silent).abs().max()) < 2e-5
+        )
+        generator, z = network("networks/classes")
+        second = generator(z, torch.eye(3)[[2]])
+        assert (
+            float((made("networks/classes", Rendering(class_label=2)) - second).abs().max()) < 2e-5
+        )
+
+
+def test_what_a_network_cannot_do_is_refused(network_store: Store) -> None:
+    specs = {name: open_network(network_store, name).generator_spec for name in NETWORKS}
+    for name, generator_spec in specs.items():
+        entry = open_network(network_store, name)
+        network = entry.load_generator(network_store)
+        assert layer_count(generator_spec) == network.num_ws
+    wrong = {
+        "networks/t": [Rendering(noise_mode="none"), Rendering(class_label=0),
+                       Rendering(rotate=float("nan")), Rendering(truncation_cutoff=99)],
+        "networks/two": [Rendering(rotate=5), Rendering(translate=(0.1, 0.0))],
+        "networks/classes": [Rendering(class_label=3)],
+    }  # fmt: skip
+    for name, renderings in wrong.items():
+        for how in renderings:
+            with pytest.raises(InvalidArgument) as caught:
+                check_rendering(how, specs[name], name)
+            assert caught.value.reason == "RENDERING_INVALID"
+        for how in RENDERINGS[name]:
+            check_rendering(how, specs[name], name)
+    with pytest.raises(InvalidArgument, match="Layer 16 cannot be mixed"):
+        check_layers([0, 16], specs["networks/t"], "networks/t")
+    for others, layers in (([], [1]), ([1], []), (range(200), [1])):
+        with pytest.raises(InvalidArgument):
+            mixed_points(range(100), others, layers)
 
 
 def test_mixed_orders_do_not_touch_each_other(renderers: dict[str, Renderer]) -> None:

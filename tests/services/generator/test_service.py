@@ -70,6 +70,18 @@ def test_seeds_to_pictures(clients: Clients) -> None:
     assert images(clients, [0]) == images(clients, [0], truncation_psi=1.0)
 
 
+def test_mixed_styles_come_row_by_row(clients: Clients) -> None:
+    request = generator_pb2.GenerateImagesRequest(
+        network="networks/t",
+        seeds=[0, 1],
+        mixing={"seeds": [2, 0], "layers": range(16)},  # type: ignore[arg-type]
+    )
+    answers = list(clients.generator.GenerateImages(request, timeout=TIMEOUT_S))
+    assert [(a.seed, a.mixed_seed) for a in answers] == [(0, 2), (0, 0), (1, 2), (1, 0)]
+    # In all layers: the image of the other seed.
+    assert [a.image for a in answers] == images(clients, [2, 0, 2, 0])
+
+
 def test_concurrent_requests_get_the_images_that_they_get_alone(
     clients: Clients, server: BackgroundServer
 ) -> None:
@@ -127,6 +139,26 @@ def test_wrong_requests(clients: Clients) -> None:
             lambda: generate(network="runs/r/snapshots/000001.000", seeds=[1]),
             NotFound,
             "RESOURCE_NOT_FOUND",
+        ),
+        (
+            lambda: generate(network=t, seeds=[1], rendering={"class_label": 0}),
+            InvalidArgument,
+            "RENDERING_INVALID",
+        ),
+        (
+            lambda: generate(network=t, seeds=[1], rendering={"noise_mode": 7}),
+            InvalidArgument,
+            "RENDERING_INVALID",
+        ),
+        (
+            lambda: generate(network=t, seeds=[1], mixing={"seeds": [1], "layers": [-1]}),
+            InvalidArgument,
+            "LAYERS_INVALID",
+        ),
+        (
+            lambda: path(network="networks/two", seeds=[1, 2], rendering={"rotate_degrees": 1}),
+            InvalidArgument,
+            "RENDERING_INVALID",
         ),
         (lambda: path(network=t, seeds=[1]), InvalidArgument, "SEEDS_TOO_FEW"),
         (lambda: path(network=t, seeds=range(101)), InvalidArgument, "SEEDS_TOO_MANY"),
