@@ -168,41 +168,27 @@ def test_every_way_to_render_is_the_networks_own(
     with torch.inference_mode():
         generator, z = network("networks/t")
         cut = generator(z, None, truncation_psi=0.5, truncation_cutoff=3)
-        assert (
-            float((made("networks/t", Rendering(truncation_cutoff=3), 0.5) - cut).abs().max())
-            < 2e-5
-        )
+        check(made("networks/t", Rendering(truncation_cutoff=3), 0.5), cut)
         other = torch.from_numpy(np.random.RandomState(9).randn(1, 16)).float()
         ws = generator.get_submodule("mapping")(z, None)
         ws[:, [0, 5]] = generator.get_submodule("mapping")(other, None)[:, [0, 5]]
         expected = generator.get_submodule("synthesis")(ws)
-        assert (
-            float((made("networks/t", AS_IT_IS, mixed=Mixed(9, (0, 5))) - expected).abs().max())
-            < 2e-5
-        )
-        # Four pixels to the right, and a quarter turn anticlockwise: what was on the right is on top.
-        upright, moved = (
-            made("networks/t", AS_IT_IS),
-            made("networks/t", Rendering(translate=(0.25, 0))),
-        )
-        assert float((moved[..., 6:-2] - upright[..., 2:-6]).abs().mean()) < 0.1 * float(
-            (moved - upright).abs().mean()
-        )
+        check(made("networks/t", AS_IT_IS, mixed=Mixed(9, (0, 5))), expected)
+        # Four pixels to the right; a quarter turn anticlockwise: what was on the right is on top.
+        upright = made("networks/t", AS_IT_IS)
+        moved = made("networks/t", Rendering(translate=(0.25, 0)))
+        near, far = (moved[..., 6:-2] - upright[..., 2:-6]), moved - upright
+        assert float(near.abs().mean()) < 0.1 * float(far.abs().mean())
         turned = made("networks/t", Rendering(rotate=90))
-        near = (turned - upright.rot90(1, (2, 3))).abs().mean()
-        far = (turned - upright.rot90(-1, (2, 3))).abs().mean()
-        assert near < far
+        near, far = (turned - upright.rot90(turns, (2, 3)) for turns in (1, -1))
+        assert float(near.abs().mean()) < float(far.abs().mean())
 
         generator, z = network("networks/two")
         silent = generator(z, None, noise_mode="none")
-        assert (
-            float((made("networks/two", Rendering(noise_mode="none")) - silent).abs().max()) < 2e-5
-        )
+        check(made("networks/two", Rendering(noise_mode="none")), silent)
         generator, z = network("networks/classes")
         second = generator(z, torch.eye(3)[[2]])
-        assert (
-            float((made("networks/classes", Rendering(class_label=2)) - second).abs().max()) < 2e-5
-        )
+        check(made("networks/classes", Rendering(class_label=2)), second)
 
 
 def test_what_a_network_cannot_do_is_refused(network_store: Store) -> None:
