@@ -176,6 +176,7 @@ class TrainSpec(_Section):
     keep_snapshots: int | None = Field(default=None, ge=0)
     gamma_auto: bool | None = None
     gamma_trial_kimg: float | None = Field(default=None, gt=0)
+    mixed_precision: bool | None = None
 
     @model_validator(mode="after")
     def _distinct(self) -> TrainSpec:
