@@ -12,8 +12,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from tagloom.networks.generator import Generator
 from tagloom.networks.layers import Conv2dLayer, FullyConnectedLayer, activate
-from tagloom.networks.mapping import MappingNetwork
 from tagloom.networks.ops.modulated_conv2d import modulated_conv2d_stylegan2
 from tagloom.networks.ops.upfirdn2d import setup_filter, upsample2d
 from tagloom.networks.spec import StyleGAN2Spec
@@ -206,35 +206,9 @@ class SynthesisNetwork(nn.Module):
         return img
 
 
-class StyleGAN2Generator(nn.Module):
-    """Mapping and synthesis. See `tagloom.networks.build.build_generator` for its calls."""
+class StyleGAN2Generator(Generator):
+    """The generator that `spec` describes, with fresh weights."""
 
     def __init__(self, spec: StyleGAN2Spec) -> None:
-        super().__init__()
-        self.spec = spec
-        self.z_dim, self.c_dim, self.w_dim = spec.z_dim, spec.c_dim, spec.w_dim
-        self.img_resolution, self.img_channels = spec.resolution, spec.img_channels
-        self.synthesis = SynthesisNetwork(spec)
-        self.num_ws = self.synthesis.num_ws
-        self.mapping = MappingNetwork(
-            z_dim=spec.z_dim,
-            c_dim=spec.c_dim,
-            w_dim=spec.w_dim,
-            num_ws=self.num_ws,
-            num_layers=spec.mapping_layers,
-            lr_multiplier=spec.mapping_lr_multiplier,
-            w_avg_beta=spec.w_avg_beta,
-        )
-
-    def forward(
-        self,
-        z: Tensor,
-        c: Tensor | None = None,
-        truncation_psi: float = 1.0,
-        truncation_cutoff: int | None = None,
-        update_emas: bool = False,
-        noise_mode: NoiseMode = "const",
-    ) -> Tensor:
-        ws = self.mapping(z, c, truncation_psi, truncation_cutoff, update_emas)
-        images: Tensor = self.synthesis(ws, update_emas=update_emas, noise_mode=noise_mode)
-        return images
+        synthesis = SynthesisNetwork(spec)
+        super().__init__(spec, synthesis, synthesis.num_ws)

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tagloom.networks.generator import Generator
 from tagloom.networks.layer_plan import InputPlan, LayerPlan, plan_input, plan_layers
 from tagloom.networks.layers import FullyConnectedLayer
-from tagloom.networks.mapping import MappingNetwork
 from tagloom.networks.ops.filtered_lrelu import filtered_lrelu
 from tagloom.networks.ops.lowpass import design_lowpass_filter
 from tagloom.networks.ops.modulated_conv2d import modulated_conv2d_stylegan3
@@ -173,35 +173,9 @@ class SynthesisNetwork(nn.Module):
         return images
 
 
-class StyleGAN3Generator(nn.Module):
-    """Mapping and synthesis. See `tagloom.networks.build.build_generator` for its calls."""
+class StyleGAN3Generator(Generator):
+    """The generator that `spec` describes, with fresh weights."""
 
     def __init__(self, spec: StyleGAN3Spec) -> None:
-        super().__init__()
-        self.spec = spec
-        self.z_dim, self.c_dim, self.w_dim = spec.z_dim, spec.c_dim, spec.w_dim
-        self.img_resolution, self.img_channels = spec.resolution, spec.img_channels
-        self.synthesis = SynthesisNetwork(spec)
-        self.num_ws = self.synthesis.num_ws
-        self.mapping = MappingNetwork(
-            z_dim=spec.z_dim,
-            c_dim=spec.c_dim,
-            w_dim=spec.w_dim,
-            num_ws=self.num_ws,
-            num_layers=spec.mapping_layers,
-            lr_multiplier=spec.mapping_lr_multiplier,
-            w_avg_beta=spec.w_avg_beta,
-        )
-
-    def forward(
-        self,
-        z: Tensor,
-        c: Tensor | None = None,
-        truncation_psi: float = 1.0,
-        truncation_cutoff: int | None = None,
-        update_emas: bool = False,
-        noise_mode: str = "const",
-    ) -> Tensor:
-        ws = self.mapping(z, c, truncation_psi, truncation_cutoff, update_emas)
-        images: Tensor = self.synthesis(ws, update_emas=update_emas, noise_mode=noise_mode)
-        return images
+        synthesis = SynthesisNetwork(spec)
+        super().__init__(spec, synthesis, synthesis.num_ws)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -33,7 +34,6 @@ from tests.plugins.training_pieces import TINY, write_dataset
 ROOT = Path(__file__).resolve().parents[2]
 LEASE = "runs/r/lease.json"
 OPTIONS = RequestedOptions(**{**TINY, "kimg": 0.2, "ada_target": -1.0, "snapshot_kimg": 0.1})
-LAST = "000000.200"
 PATIENCE_S = 300.0
 
 
@@ -42,8 +42,8 @@ def log(tmp_path: Path) -> Path:
     return tmp_path / "worker.log"
 
 
-def enter(store: Store, run_id: str) -> None:
-    run = plan_run(store, run_id, "datasets/d", "", OPTIONS)
+def enter(store: Store, run_id: str, options: RequestedOptions = OPTIONS) -> None:
+    run = plan_run(store, run_id, "datasets/d", "", options)
     run.create(store, layout.run_document(run_id), f"runs/{run_id}")
 
 
@@ -113,15 +113,25 @@ def check_nothing_is_torn(store: Store) -> None:
 
 
 def final_weights(store: Store, run_id: str) -> dict[str, dict[str, Tensor]]:
-    entry = open_network(store, f"runs/{run_id}/snapshots/{LAST}")
+    last = layout.snapshot_id(records.read_run(store, run_id).options.kimg)
+    entry = open_network(store, f"runs/{run_id}/snapshots/{last}")
     return entry.load(store, ["G_ema", "G", "D"])
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(50, marks=pytest.mark.long)])
+@pytest.mark.parametrize("kills", [2, pytest.param(200, marks=pytest.mark.long)])
 def test_killed_and_started_again_it_ends_at_the_same_bits(
     store: Store, log: Path, kills: int
 ) -> None:
-    enter(store, "whole")
+    if kills > 2:  # long enough to be killed so often: two or three states between two kills
+        kimg = kills * 0.06
+        options = dataclasses.replace(
+            OPTIONS, kimg=kimg, snapshot_kimg=kimg / 2, tick_kimg=kimg / 8
+        )
+        store.delete(layout.run_document("r"))
+        enter(store, "r", options)
+        enter(store, "whole", options)
+    else:
+        enter(store, "whole")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -131,7 +141,7 @@ def test_killed_and_started_again_it_ends_at_the_same_bits(
 
     lease = acquire(store, LEASE, "test", 10_000)
     chance = random.Random(20)
-    reached = -1
+    reached, killed = -1, 0
     for _ in range(kills):
         process = start(store, lease, log)
         before = reached
@@ -144,17 +154,20 @@ def test_killed_and_started_again_it_ends_at_the_same_bits(
         time.sleep(chance.uniform(0, 0.2))
         process.send_signal(signal.SIGKILL)
         assert process.wait(30) in (-signal.SIGKILL, 0)
+        killed += process.returncode == -signal.SIGKILL
         assert newest_state(store) >= reached, "a durable state went away"
         reached = newest_state(store)
         check_nothing_is_torn(store)
 
+    assert killed >= kills - 1, "the run ended before it was killed so often"
     process = start(store, lease, log)
     assert process.wait(PATIENCE_S) == 0, log.read_text()
     run, progress = records.read_run(store, "r"), records.read_progress(store, "r")
     assert run.state == "succeeded"
     assert run.attempts > 1
     assert progress is not None
-    assert progress.images_seen == progress.steps * run.options.batch == 200
+    assert progress.images_seen == progress.steps * run.options.batch
+    assert progress.images_seen == round(run.options.kimg * 1000)
     check_nothing_is_torn(store)
     whole, pieces = final_weights(store, "whole"), final_weights(store, "r")
     for role, tensors in whole.items():
