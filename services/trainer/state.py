@@ -33,6 +33,7 @@ from tagloom.store.interface import ObjectNotFound, Store
 
 __all__ = ["StateManifest", "environment", "list_states", "restore", "save_state"]
 
+
 class StateManifest(Manifest):
     """`manifest.json` of a state."""
 
