@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-pytest_plugins = ["tests.plugins.minio_server"]
+pytest_plugins = ["tests.plugins.golden_metrics", "tests.plugins.minio_server"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import zipfile
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -27,14 +26,6 @@ from tagloom.store import Store, open_store
 
 TIME = datetime(2026, 11, 22, tzinfo=UTC)
 SIDE = 32
-
-
-@pytest.fixture(scope="session")
-def golden() -> Mapping[str, Any]:
-    """Official results on given features (tests/golden/README.md)."""
-    folder = Path(os.environ.get("TAGLOOM_GOLDEN", Path(__file__).parents[2] / "golden"))
-    with np.load(folder / "metrics.npz") as file:
-        return dict(file)
 
 
 class Make:

@@ -29,7 +29,11 @@ def test_wrong_inception_weights_are_an_error_not_a_fallback(
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(InvalidArgument, match="efficientnet_lite0, inception_v3") as caught:
+    with pytest.raises(InvalidArgument, match="efficientnet_lite0, efficientnet") as caught:
         load_extractor("dinov3")
     assert caught.value.reason == "FEATURES_UNKNOWN"
-    assert extractor_names() == ("efficientnet_lite0", "inception_v3")
+    assert extractor_names() == (
+        "efficientnet_lite0",
+        "efficientnet_lite0_early",
+        "inception_v3",
+    )

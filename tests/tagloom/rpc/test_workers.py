@@ -209,7 +209,12 @@ def test_a_call_that_does_not_listen_is_killed_after_the_grace() -> None:
     with_pool(test, cancel_grace_s=0.3)
 
 
-def test_compute_environment_is_set_before_the_process_starts() -> None:
+def test_compute_environment_is_set_before_the_process_starts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # A shell may have it, and a command line tried in this process sets it for its children.
+    monkeypatch.delenv("MALLOC_MMAP_MAX_", raising=False)
+
     async def test(pool: Workers) -> None:
         assert await pool.run(worker_calls.environment, "MALLOC_MMAP_MAX_") == "0"
 
