@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -17,6 +16,7 @@ from services.filter.request import BuildRequest
 from tagloom.artifacts import layout
 from tagloom.artifacts.dataset import Verdict
 from tagloom.errors import ResourceExhausted
+from tagloom.files import is_full
 from tagloom.progress import Report
 from tagloom.store.interface import Store
 
@@ -68,7 +68,7 @@ def write_zips(
             store.put_file(held_out_key, Path(folder) / "held_out.zip")
             return Packed(train.count, rest.count, train.sha256(), rest.sha256())
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if not is_full(error):
             raise
         raise ResourceExhausted(
             f"The disk for temporary files ({tempfile.gettempdir()}) is full; free some space, or "

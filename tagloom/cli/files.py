@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 
-from tagloom.errors import AlreadyExists, PermissionDenied, ResourceExhausted
+from tagloom.errors import AlreadyExists
+from tagloom.files import not_written, unfinished
 
 __all__ = ["write_new"]
 
@@ -27,31 +26,7 @@ def write_new(path: Path, data: bytes, *, overwrite: bool = False) -> None:
                 path=path,
             )
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-            os.chmod(draft, 0o666 & ~_umask())
-            os.replace(draft, path)
-        except BaseException:
-            os.unlink(draft)
-            raise
+        with unfinished(path) as draft:
+            draft.write_bytes(data)
     except OSError as error:
-        if error.errno in (28, 122):  # ENOSPC, EDQUOT
-            raise ResourceExhausted(
-                f"The disk of {path.parent} is full; free some space and run it again.",
-                reason="DISK_FULL",
-                path=path,
-            ) from error
-        raise PermissionDenied(
-            f"{path} cannot be written ({error.strerror}); choose another folder.",
-            reason="PATH_NOT_WRITABLE",
-            path=path,
-        ) from error
-
-
-def _umask() -> int:
-    """The process's umask; there is no call that only reads it."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+        raise not_written(path, error) from error

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tagloom.errors import AlreadyExists, PermissionDenied, ResourceExhausted
+from tagloom.errors import AlreadyExists
+from tagloom.files import not_written
 from tagloom.networks.catalog import CatalogEntry
 from tagloom.networks.weights import load_weights, networks_in, save_weights
 from tagloom.store.interface import Store
@@ -63,17 +64,7 @@ def _new_file(path: Path) -> Iterator[Path]:
             except OSError:  # a file system without hard links
                 os.replace(draft, path)
     except OSError as error:
-        if error.errno in (28, 122):  # ENOSPC, EDQUOT
-            raise ResourceExhausted(
-                f"The disk of {path.parent} is full; free some space and run it again.",
-                reason="DISK_FULL",
-                path=path,
-            ) from error
-        raise PermissionDenied(
-            f"{path} cannot be written ({error.strerror}); choose another folder.",
-            reason="PATH_NOT_WRITABLE",
-            path=path,
-        ) from error
+        raise not_written(path, error) from error
 
 
 def _exists(path: Path) -> AlreadyExists:

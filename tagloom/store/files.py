@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
-import uuid
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from tagloom.errors import InvalidArgument, ResourceExhausted, TagloomError
+from tagloom.errors import InvalidArgument, TagloomError
+from tagloom.files import is_full, not_written, unfinished
 
 __all__ = ["CHUNK", "receive", "source_chunks", "unusable"]
 
@@ -41,31 +40,18 @@ def receive(path: Path) -> Iterator[BinaryIO]:
 
     Raises ResourceExhausted (DISK_FULL), InvalidArgument (FILE_UNUSABLE).
     """
-    temporary = path.with_name(f".{path.name[:100]}.{uuid.uuid4().hex}.part")
     try:
-        with temporary.open("xb") as target:
+        with unfinished(path) as draft, draft.open("wb") as target:
             yield target
-            target.flush()
-            os.fsync(target.fileno())
-        temporary.replace(path)
-    except TagloomError:
-        raise
     except OSError as error:
         raise unusable(path, error) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 def unusable(path: Path, error: OSError) -> TagloomError:
     """What an OSError on a caller's file means to the caller."""
+    if is_full(error):
+        return not_written(path, error)
     why = os.strerror(error.errno) if error.errno else str(error)
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return ResourceExhausted(
-            f"There is no room to write {path} ({why}); free some space and try again.",
-            reason="DISK_FULL",
-            path=path,
-        )
     return InvalidArgument(
         f"The file {path} cannot be used ({why}); check the path and its mode.",
         reason="FILE_UNUSABLE",

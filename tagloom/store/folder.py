@@ -21,6 +21,7 @@ from tagloom.errors import (
     TagloomError,
     Unavailable,
 )
+from tagloom.files import is_full
 
 __all__ = ["OPEN_FILE", "OPEN_FOLDER", "Folder"]
 
@@ -134,7 +135,7 @@ class Folder:
 
     def _error(self, error: OSError, key: str) -> TagloomError:
         why = os.strerror(error.errno) if error.errno else str(error)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if is_full(error):
             return ResourceExhausted(
                 f"The store {self.root} is full ({why}); nothing that was there is changed: "
                 "free some space and try again.",
