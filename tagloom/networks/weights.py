@@ -7,8 +7,6 @@ shapes and dtypes must agree, and every value must be finite.
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -19,6 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from tagloom.errors import DataLoss, InvalidArgument, NotFound, ResourceExhausted
+from tagloom.files import not_written, unfinished
 
 __all__ = [
     "NETWORK_NAMES",
@@ -44,7 +43,8 @@ def save_weights(
 
     networks: by name (`NETWORK_NAMES`), modules or their state dicts.
     description: what else somebody who has this file alone must know; `description_of` reads it.
-    Raises InvalidArgument for an unknown name, ResourceExhausted if the disk is full.
+    Raises InvalidArgument for an unknown name, ResourceExhausted (DISK_FULL, WEIGHTS_NOT_WRITTEN),
+    PermissionDenied (PATH_NOT_WRITABLE).
     """
     tensors: dict[str, Tensor] = {}
     for name, network in networks.items():
@@ -58,27 +58,21 @@ def save_weights(
             "there are no weights to save; give at least one network.", reason="WEIGHTS_EMPTY"
         )
     target = Path(path)
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    os.close(handle)
+    metadata = {"format": "tagloom-networks-1"}
+    if description is not None:
+        metadata["description"] = description
     try:
-        metadata = {"format": "tagloom-networks-1"}
-        if description is not None:
-            metadata["description"] = description
-        save_file(tensors, temporary, metadata=metadata)
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())
-        os.replace(temporary, target)
-    except (OSError, safetensors.SafetensorError) as error:
-        Path(temporary).unlink(missing_ok=True)
+        with unfinished(target) as draft:
+            save_file(tensors, draft, metadata=metadata)
+    except OSError as error:
+        raise not_written(target, error) from error
+    except safetensors.SafetensorError as error:  # of the disk too, as a text without a number
         raise ResourceExhausted(
             f"the weights could not be written to {target} ({error}); "
             "make room on the disk or choose another place.",
             reason="WEIGHTS_NOT_WRITTEN",
             path=target,
         ) from error
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def networks_in(path: Path | str) -> list[str]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import errno
+import os
+import resource
+import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,8 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from tagloom.errors import DataLoss, InvalidArgument, NotFound, ResourceExhausted
-from tagloom.networks import weights
+from tagloom.errors import DataLoss, InvalidArgument, NotFound, PermissionDenied, ResourceExhausted
 from tagloom.networks.build import build_discriminator, build_generator
 from tagloom.networks.weights import (
     load_into,
@@ -121,18 +123,43 @@ def test_weights_that_do_not_fit_change_nothing(generator: torch.nn.Module) -> N
         assert torch.equal(value, before[key])
 
 
+@contextlib.contextmanager
+def file_size_limit(size: int) -> Iterator[None]:
+    """No file of this process may grow beyond: as on a full disk, writing fails halfway."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
 def test_a_full_disk_is_said_and_leaves_the_old_file(
-    tmp_path: Path, generator: torch.nn.Module, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, generator: torch.nn.Module
 ) -> None:
     path = tmp_path / "weights.safetensors"
     save_weights(path, {"G": generator})
     content = path.read_bytes()
-
-    def full(*_args: object, **_kwargs: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(weights, "save_file", full)
-    with pytest.raises(ResourceExhausted, match="make room on the disk"):
+    with (
+        file_size_limit(len(content) // 2),
+        pytest.raises(ResourceExhausted, match="make room on the disk"),
+    ):
         save_weights(path, {"G": generator})
     assert path.read_bytes() == content
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_that_cannot_be_written_is_said(
+    tmp_path: Path, generator: torch.nn.Module
+) -> None:
+    with pytest.raises(PermissionDenied, match="choose another folder"):
+        save_weights(tmp_path / "absent" / "weights.safetensors", {"G": generator})
+
+
+def test_the_mode_is_the_umasks(tmp_path: Path, generator: torch.nn.Module) -> None:
+    before = os.umask(0o027)
+    try:
+        save_weights(tmp_path / "weights.safetensors", {"G": generator})
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "weights.safetensors").stat().st_mode) == 0o640
