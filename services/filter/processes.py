@@ -19,6 +19,7 @@ from typing import Generic, Self, TypeVar
 
 import cv2
 
+from tagloom.errors import Unavailable
 from tagloom.store import open_store
 from tagloom.store.interface import Store
 
@@ -81,7 +82,8 @@ class Processes:
         """`function(piece)` for each piece, results in the order of the pieces.
 
         `function` is a picklable top-level one; it reads the store through `worker_store()`.
-        What it raises is raised here.
+        What it raises is raised here. Raises Unavailable (PROCESSES_BROKEN) where processes die
+        without any piece.
         """
         todo = deque(pieces)
         running: deque[Future[R]] = deque()
@@ -98,9 +100,22 @@ class Processes:
                 if not suspects:
                     suspects = min(ahead, len(todo))
                     continue
+                self._check()
                 result = Died(todo[0])  # it was alone
             suspects = max(0, suspects - 1)
             yield todo.popleft(), result
+
+    def _check(self) -> None:
+        """Whether processes can work at all: no file is to blame where they cannot even start."""
+        try:
+            self._started().submit(_nothing).result()
+        except BrokenProcessPool as error:
+            self._end()
+            raise Unavailable(
+                "Processes that read images cannot be started; their messages, just before this "
+                "one, say why. Mend that and start again: nothing was decided.",
+                reason="PROCESSES_BROKEN",
+            ) from error
 
     def _started(self) -> ProcessPoolExecutor:
         if self._pool is None:
@@ -116,6 +131,10 @@ class Processes:
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
             self._pool = None
+
+
+def _nothing() -> None:
+    """What a process that can start can do."""
 
 
 def _end_with_parent() -> None:

@@ -9,7 +9,7 @@ import pytest
 from filter_pieces import double, read
 
 from services.filter.processes import Died, Processes, cores
-from tagloom.errors import InvalidArgument
+from tagloom.errors import InvalidArgument, Unavailable
 
 
 def test_results_come_in_order_from_other_processes(store):
@@ -46,3 +46,12 @@ def test_nothing_to_do_starts_nothing(store):
     with Processes(store.url, expected=0) as processes:
         assert list(processes.spread(double, [])) == []
         assert len(psutil.Process().children(recursive=True)) == before
+
+
+def test_processes_that_cannot_start_are_no_fault_of_a_file(tmp_path):
+    gone = tmp_path / "gone"  # they open the store when they start
+    with (
+        Processes(str(gone), expected=1) as processes,
+        pytest.raises(Unavailable, match="cannot be started"),
+    ):
+        list(processes.spread(double, [1, 2]))
