@@ -7,6 +7,7 @@ import os
 import platform
 import shutil
 import sys
+import sysconfig
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -40,7 +41,7 @@ class Finding:
     state: State
     detail: str
     required: bool = True
-    """whether its lack keeps some command from working"""
+    """whether an experiment cannot do without it"""
 
 
 @click.command("doctor")
@@ -51,6 +52,9 @@ def doctor_command(session: Session) -> None:
     looks: list[Callable[[], Iterator[Finding]]] = [
         _machine,
         _extras,
+        _export,
+        _checkpoints,
+        _kernels,
         _features,
         lambda: _store(session),
         lambda: _target(session),
@@ -79,8 +83,7 @@ def _machine() -> Iterator[Finding]:
 
 def _extras() -> Iterator[Finding]:
     for extra, (modules, lack) in _MODULES.items():
-        absent = [name for name in modules if importlib.util.find_spec(name) is None]
-        if absent:
+        if absent := _absent(*modules):
             yield Finding(
                 extra,
                 "missing",
@@ -88,6 +91,97 @@ def _extras() -> Iterator[Finding]:
             )
         else:
             yield Finding(extra, "ok", "installed")
+
+
+def _absent(*modules: str) -> list[str]:
+    return [name for name in modules if importlib.util.find_spec(name) is None]
+
+
+def _export() -> Iterator[Finding]:
+    if absent := _absent("onnx", "onnxscript"):
+        yield Finding(
+            "export",
+            "missing",
+            f"{', '.join(absent)} not installed, so networks are exported as safetensors, not as "
+            "ONNX; pip install 'tagloom[export]'",
+            required=False,
+        )
+    elif _absent("onnxruntime"):
+        yield Finding(
+            "export", "ok", "installed; to run what it writes in here: pip install onnxruntime"
+        )
+    else:
+        yield Finding("export", "ok", "installed, with onnxruntime to run what it writes")
+
+
+def _checkpoints() -> Iterator[Finding]:
+    """Whether the process that reads checkpoints of strangers can be confined: it is tried."""
+    if _absent("numpy"):
+        return  # the extras' lines say it
+    from tagloom.networks.checkpoints.reader import check_confinement
+
+    try:
+        check_confinement()
+    except TagloomError as error:
+        yield Finding("checkpoint reader", "missing", error.message, required=False)
+    else:
+        yield Finding(
+            "checkpoint reader",
+            "ok",
+            "confined by a seccomp filter and limits of memory, CPU time and written bytes",
+        )
+
+
+def _kernels() -> Iterator[Finding]:
+    """Which path StyleGAN3's filtered nonlinearity takes: most of the time is spent there."""
+    if _absent("torch", "numba"):
+        return  # the extras' lines say it
+    import torch
+
+    from tagloom.networks.ops.filtered_lrelu import filtered_lrelu_torch, kernel_for
+
+    try:
+        plain = kernel_for(torch.device("cpu")) is filtered_lrelu_torch
+    except TagloomError as error:
+        yield Finding("CPU kernels", "broken", error.message)
+        return
+    slow = "TAGLOOM_KERNELS=torch, so PyTorch's own operations, several times slower"
+    if plain:
+        yield Finding("CPU kernels", "missing", slow, required=False)
+    else:
+        yield Finding("CPU kernels", "ok", "numba, each compiled when first used, then kept")
+    if not torch.cuda.is_available():
+        yield Finding(
+            "GPU",
+            "missing",
+            "none that PyTorch can use; everything runs on the CPU",
+            required=False,
+        )
+        return
+    name = torch.cuda.get_device_name()
+    if plain:
+        yield Finding("GPU", "missing", f"{name}, with {slow}", required=False)
+    elif kernel_for(torch.device("cuda")) is not filtered_lrelu_torch:
+        yield Finding("GPU", "ok", f"{name}, with Triton's kernels")
+    else:
+        lacks = list(_lacking_for_triton()) or ["see the warning above for what Triton says"]
+        yield Finding(
+            "GPU",
+            "missing",
+            f"{name}, without Triton's kernels, so PyTorch's own operations, several times slower: "
+            f"{'; '.join(lacks)}",
+            required=False,
+        )
+
+
+def _lacking_for_triton() -> Iterator[str]:
+    """It compiles a launcher in C for each kernel."""
+    if _absent("triton"):
+        yield "pip install triton"
+    if not any(map(shutil.which, filter(None, (os.environ.get("CC"), "gcc", "clang")))):
+        yield "install a C compiler, such as gcc"
+    if not Path(sysconfig.get_path("include"), "Python.h").is_file():
+        yield "install Python's headers (on Debian: python3-dev)"
 
 
 def _features() -> Iterator[Finding]:

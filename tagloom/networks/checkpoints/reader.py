@@ -8,6 +8,7 @@ import os
 import select
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
@@ -25,7 +26,13 @@ from tagloom.errors import (
     TagloomError,
 )
 
-__all__ = ["CheckpointContents", "CheckpointNetwork", "ConfinedReader", "read_checkpoint"]
+__all__ = [
+    "CheckpointContents",
+    "CheckpointNetwork",
+    "ConfinedReader",
+    "check_confinement",
+    "read_checkpoint",
+]
 
 Setting = bool | int | float | str | None
 
@@ -112,6 +119,15 @@ def read_checkpoint(path: Path, tensors: Path) -> CheckpointContents:
         ) from error
 
 
+def check_confinement() -> None:
+    """Starts the confined process and ends it: whether checkpoints can be read on this machine.
+
+    Raises FailedPrecondition (CHECKPOINT_NOT_CONFINED).
+    """
+    with tempfile.TemporaryFile() as nothing, ConfinedReader(nothing, nothing) as reader:
+        reader.wait_until_confined("an official checkpoint")
+
+
 class ConfinedReader:
     """The confined process, for any number of checkpoints that appear in the file `source`."""
 
@@ -179,20 +195,29 @@ class ConfinedReader:
 
         Raises what the function `read_checkpoint` raises.
         """
+        self.wait_until_confined(name)
         assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # it ended at its start; its answer says why
+        with contextlib.suppress(BrokenPipeError):  # it has ended; its lack of an answer says so
             self._process.stdin.write(b"\n")
         answer = self._answer(name)
-        if not self._ready and answer == {"ready": True}:
-            self._ready = True
-            answer = self._answer(name)
+        _raise_refusal(name, answer)
         try:
-            if isinstance(answer, dict) and "error" in answer:
-                refusal = _Refusal.model_validate(answer["error"])
-                raise _error(name, refusal)
             return CheckpointContents.model_validate(answer)
         except ValidationError as error:
             raise _unexpected(name, "it answered something else") from error
+
+    def wait_until_confined(self, name: str) -> None:
+        """Until the process has given up what it does not need, which it does before it reads.
+
+        Raises what the function `read_checkpoint` raises.
+        """
+        if self._ready:
+            return
+        answer = self._answer(name)
+        _raise_refusal(name, answer)
+        if answer != {"ready": True}:
+            raise _unexpected(name, "it answered something else")
+        self._ready = True
 
     def _answer(self, name: str) -> Any:
         assert self._process.stdout is not None
@@ -227,6 +252,16 @@ class ConfinedReader:
             "see whether `tagloom doctor` finds something missing.",
             reason="CHECKPOINT_NOT_CONFINED",
         )
+
+
+def _raise_refusal(name: str, answer: Any) -> None:
+    """Raises the error that the process answered with, if it did."""
+    if isinstance(answer, dict) and "error" in answer:
+        try:
+            refusal = _Refusal.model_validate(answer["error"])
+        except ValidationError as error:
+            raise _unexpected(name, "it answered something else") from error
+        raise _error(name, refusal)
 
 
 def _error(name: str, refusal: _Refusal) -> TagloomError:

@@ -20,7 +20,7 @@ from tagloom.errors import InvalidArgument
 from tagloom.networks.ops.filtered_lrelu_numba import filtered_lrelu_numba, is_supported
 from tagloom.networks.ops.upfirdn2d import parse_padding, upfirdn2d
 
-__all__ = ["filtered_lrelu", "filtered_lrelu_torch"]
+__all__ = ["filtered_lrelu", "filtered_lrelu_torch", "kernel_for"]
 
 
 def filtered_lrelu(
@@ -47,12 +47,13 @@ def filtered_lrelu(
     Returns [N, C, (H * up + y0 + y1 - (fu taps - 1) - (fd taps - 1) + down - 1) // down, ...].
     """
     pads = parse_padding(padding)
-    kernel: Callable[..., Tensor] = filtered_lrelu_torch
-    if _kernels_enabled():
-        if is_supported(x, fu, fd, up=up, down=down):
-            kernel = filtered_lrelu_numba
-        elif x.is_cuda and x.numel() > 0 and (fu is not None or fd is not None):
-            kernel = _gpu_kernel(x.device)
+    kernel = kernel_for(x.device)
+    if kernel is filtered_lrelu_numba:
+        taken = is_supported(x, fu, fd, up=up, down=down)
+    else:
+        taken = x.numel() > 0 and (fu is not None or fd is not None)
+    if not taken:
+        kernel = filtered_lrelu_torch
     return kernel(
         x,
         fu,
@@ -66,6 +67,19 @@ def filtered_lrelu(
         clamp=clamp,
         flip_filter=flip_filter,
     )
+
+
+def kernel_for(device: torch.device) -> Callable[..., Tensor]:
+    """The path that `filtered_lrelu` takes on the device now, where it takes what it is given.
+
+    The first call for a GPU compiles a kernel, to know that it can.
+    Raises InvalidArgument (KERNELS_UNKNOWN) if TAGLOOM_KERNELS says something unknown.
+    """
+    if not _kernels_enabled():
+        return filtered_lrelu_torch
+    if device.type == "cpu":
+        return filtered_lrelu_numba
+    return _gpu_kernel(device) if device.type == "cuda" else filtered_lrelu_torch
 
 
 @functools.cache

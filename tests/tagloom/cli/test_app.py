@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from tagloom.cli import doctor
 from tagloom.cli.app import _COMMANDS, main
 
 
@@ -95,6 +96,41 @@ def test_doctor_tells_what_lacks(tmp_path: Path) -> None:
     assert "EfficientNet-Lite0" in findings["Inception-v3 weights"]["detail"]
     assert findings["store"]["state"] == "missing"
     assert not (tmp_path / "none").exists()
+    assert findings["export"]["state"] == "ok"
+    assert "onnxruntime" in findings["export"]["detail"]
+    assert findings["CPU kernels"]["detail"].startswith("numba")
+    assert findings["checkpoint reader"]["state"] == "ok"
+    assert "seccomp" in findings["checkpoint reader"]["detail"]
     broken = run("doctor", TAGLOOM_INCEPTION_WEIGHTS=str(tmp_path / "gone.pth"))
     assert broken.exit_code == 1
     assert "there is no file" in broken.output
+
+
+def test_doctor_tells_what_is_done_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnx", None)  # as if it were not installed
+    result = run("doctor", "--json", "--store", str(tmp_path), TAGLOOM_KERNELS="torch")
+    findings = {item["what"]: item for item in json.loads(result.stdout)}
+    for what, says in (
+        ("export", "onnx not installed, so networks are exported as safetensors"),
+        ("CPU kernels", "TAGLOOM_KERNELS=torch"),
+    ):
+        assert findings[what]["state"] == "missing"
+        assert findings[what]["detail"].startswith(says)
+        assert not findings[what]["required"]
+    assert "pip install 'tagloom[export]'" in findings["export"]["detail"]
+
+
+def test_a_kernel_that_nobody_knows_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TAGLOOM_KERNELS", "fast")
+    (finding,) = doctor._kernels()
+    assert finding.state == "broken"
+    assert "set it to auto or torch" in finding.detail
+
+
+def test_what_triton_lacks_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "install a C compiler, such as gcc" in list(doctor._lacking_for_triton())
+    (tmp_path / "gcc").write_text("#!/bin/sh\n")
+    (tmp_path / "gcc").chmod(0o755)
+    assert "install a C compiler, such as gcc" not in list(doctor._lacking_for_triton())

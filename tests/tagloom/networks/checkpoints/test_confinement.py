@@ -177,6 +177,34 @@ def test_a_system_that_cannot_confine_reads_nothing(
         confinement.confine(memory=1, cpu_seconds=1, written=1)
 
 
+WITHOUT_SECCOMP = """
+import os, struct
+from tagloom.networks.checkpoints import confinement
+from tagloom.networks.checkpoints.reader import check_confinement
+
+check_confinement()  # nothing is wrong so far
+
+def refuse_seccomp(column, architecture):
+    one = lambda code, value, yes=0, no=0: struct.pack("=HBBI", code, yes, no, value)
+    call = confinement._SECCOMP[column]
+    return one(0x20, 0) + one(0x15, call, 0, 1) + one(0x06, 0x50026) + one(0x06, 0x7FFF0000)
+
+confinement._program = refuse_seccomp  # from here on, the kernel answers ENOSYS, as one without it
+confinement._filter_system_calls(*confinement._ARCHITECTURES[os.uname().machine])
+check_confinement()
+"""
+
+
+def test_a_kernel_without_seccomp_is_told() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_SECCOMP], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("tagloom.errors.FailedPrecondition: an official checkpoint is not read")
+    assert "the kernel accepts no seccomp filter (Function not implemented)" in last
+
+
 def test_no_module_comes_from_beside_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_network: Any
 ) -> None:
