@@ -16,11 +16,20 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from pipelines.spec_errors import parse_document
+from tagloom.artifacts.evaluation import EquivarianceMetric, Metric
 from tagloom.artifacts.layout import RESOURCE_ID
 from tagloom.artifacts.run import AugmentPipeName
 
@@ -31,6 +40,7 @@ __all__ = [
     "EvaluateSpec",
     "Experiment",
     "FilterSpec",
+    "MetricName",
     "TrainSpec",
     "load_experiment",
     "network_name",
@@ -193,14 +203,15 @@ class TrainSpec(_Section):
         ]
 
 
-MetricName = Literal["frechet", "kernel", "fid", "kid", "precision", "recall"]
+MetricName = Literal[Metric, "fid", "kid"]
 
 
 class EvaluateSpec(_Section):
     """How to score.
 
     `fid` means `frechet` and `kid` means `kernel` here: which name the report may use depends on
-    the features that the machine has.
+    the features that the machine has. `eqt_int`, `eqt_frac` and `eqr` are the equivariance of
+    StyleGAN3, in dB.
     """
 
     metrics: Annotated[tuple[MetricName, ...], BeforeValidator(_as_tuple), Field(min_length=1)] = (
@@ -241,6 +252,20 @@ class Experiment(_Section):
     train: TrainSpec
     evaluate: EvaluateSpec = EvaluateSpec()
     credits: tuple[Credit, ...] = ()
+
+    @field_validator("evaluate")
+    @classmethod
+    def _equivariance_needs_stylegan3(
+        cls, evaluate: EvaluateSpec, info: ValidationInfo
+    ) -> EvaluateSpec:
+        train = info.data.get("train")  # absent when it is wrong itself
+        moving = [name for name in evaluate.metrics if name in get_args(EquivarianceMetric)]
+        if moving and train and not train.config.startswith("stylegan3"):
+            raise ValueError(
+                f"{moving[0]} needs a generator that can be told to move its images, which "
+                f"{train.config} is not; leave it out, or train stylegan3-t or stylegan3-r"
+            )
+        return evaluate
 
 
 def network_name(start: str) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 from pipelines.report.charts import Chart, Point, Series, number
 from pipelines.report.gather import RunMaterials
 from pipelines.report.words import MISSING
+from tagloom.artifacts.evaluation import EquivarianceMetric
 from tagloom.v1 import evaluator_pb2
 
 __all__ = [
@@ -37,9 +39,28 @@ MEANINGS = {
     "recall": (
         "Share of real images that fall among the generated ones: how varied; higher is better."
     ),
+    "eqt_int": (
+        "EQ-T, in decibels: the generator is told to move its image by whole pixels, and the "
+        "result is compared with its image moved by as much; higher is better, from 60 dB on the "
+        "difference is invisible, below 20 dB details stick to the pixels. It needs no real "
+        "images, and says nothing of how good the generated ones look."
+    ),
+    "eqt_frac": "EQ-T by fractions of pixels too, in decibels; higher is better.",
+    "eqr": (
+        "EQ-R, the same for rotations, in decibels; higher is better. StyleGAN3-R is made for it, "
+        "StyleGAN3-T is not."
+    ),
 }
 FAMILIES = {"fid": "frechet", "kid": "kernel"}
-TITLES = {"frechet": "Fréchet distance", "kernel": "Kernel distance"}
+TITLES = {
+    "frechet": "Fréchet distance",
+    "kernel": "Kernel distance",
+    "eqt_int": "Equivariance to translation, dB",
+    "eqt_frac": "Equivariance to translation by any distance, dB",
+    "eqr": "Equivariance to rotation, dB",
+}
+SHARES = ("precision", "recall")
+DECIBELS: tuple[str, ...] = get_args(EquivarianceMetric)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +76,9 @@ class ScoreRow:
 
 
 def family(metric: str) -> str:
-    """`kernel` for `kernel_efficientnet_lite0` and for `kid`."""
+    """`kernel` for `kernel_efficientnet_lite0` and for `kid`; `eqt_int` has no features."""
+    if metric in DECIBELS:
+        return metric
     name = metric.split("_")[0]
     return FAMILIES.get(name, name)
 
@@ -96,14 +119,14 @@ def score_charts(runs: Sequence[RunMaterials]) -> list[Chart]:
             label = run.label if len(runs) > 1 else TITLES.get(family(name), family(name))
             lines.append(Series(label, index % COLOURS + 1, points, markers=True))
         title = TITLES.get(family(name), family(name).capitalize())
-        share = family(name) in ("precision", "recall")
-        better = "higher" if share else "lower"
+        share, decibels = family(name) in SHARES, name in DECIBELS
+        better = "higher" if share or decibels else "lower"
         charts.append(
             Chart(
                 title=f"{title} ({name}): {better} is better",
                 x_label="kimg, thousands of images seen",
                 series=lines,
-                zero_based=True,
+                zero_based=not decibels,  # 0 dB is not "nothing"
                 y_range=(0.0, 1.0) if share else None,
             )
         )
@@ -120,14 +143,7 @@ def score_rows(runs: Sequence[RunMaterials]) -> list[ScoreRow]:
             cells = []
             for name in names:
                 score = scores.get(name)
-                if score is None:
-                    cells.append(MISSING)
-                elif score.low < score.high:
-                    cells.append(
-                        f"{number(score.value)} [{number(score.low)}, {number(score.high)}]"
-                    )
-                else:
-                    cells.append(number(score.value))
+                cells.append(MISSING if score is None else _with_interval(score))
             rows.append(
                 ScoreRow(
                     label=run.label,
@@ -139,6 +155,13 @@ def score_rows(runs: Sequence[RunMaterials]) -> list[ScoreRow]:
                 )
             )
     return rows
+
+
+def _with_interval(score: evaluator_pb2.Score) -> str:
+    value = number(score.value) + (" dB" if score.metric in DECIBELS else "")
+    if score.low < score.high:
+        return f"{value} [{number(score.low)}, {number(score.high)}]"
+    return value
 
 
 def glossary(runs: Sequence[RunMaterials]) -> list[tuple[str, str]]:

@@ -15,14 +15,7 @@ from tagloom.v1 import evaluator_pb2
 
 __all__ = ["evaluate_request", "evaluate_run"]
 
-_METRICS = {
-    "frechet": evaluator_pb2.METRIC_FRECHET,
-    "fid": evaluator_pb2.METRIC_FRECHET,
-    "kernel": evaluator_pb2.METRIC_KERNEL,
-    "kid": evaluator_pb2.METRIC_KERNEL,
-    "precision": evaluator_pb2.METRIC_PRECISION,
-    "recall": evaluator_pb2.METRIC_RECALL,
-}
+_FAMILIES = {"fid": "frechet", "kid": "kernel"}
 
 
 def evaluate_run(cell: dict[str, Any]) -> tuple[evaluator_pb2.Evaluation, dict[str, Any]]:
@@ -59,7 +52,8 @@ def evaluate_run(cell: dict[str, Any]) -> tuple[evaluator_pb2.Evaluation, dict[s
 
 def evaluate_request(planned: PlannedRun) -> evaluator_pb2.CreateEvaluationRequest:
     """The call, without its request id."""
-    metrics = dict.fromkeys(_METRICS[name] for name in planned.evaluate.metrics)
+    families = (_FAMILIES.get(name, name) for name in planned.evaluate.metrics)
+    metrics = dict.fromkeys(f"METRIC_{name.upper()}" for name in families)
     run = f"runs/{planned.run_id}"
     inputs = {"run": run, "evaluate": planned.evaluate.model_dump(mode="json")}
     return evaluator_pb2.CreateEvaluationRequest(

@@ -45,6 +45,17 @@ def test_lists_span_a_grid_with_start_varying_slowest() -> None:
     assert [cell.label for cell in cells[1:3]] == ["photos-32, none", "scratch, ada"]
 
 
+@pytest.mark.parametrize("config", ["stylegan3-t", "stylegan3-r"])
+def test_equivariance_of_stylegan3_can_be_asked_for(config: str) -> None:
+    text = GOOD + f"  config: {config}\nevaluate: {{metrics: [kid, eqt_int, eqt_frac, eqr]}}\n"
+    assert parse_experiment(text, "x.yaml").evaluate.metrics == (
+        "kid",
+        "eqt_int",
+        "eqt_frac",
+        "eqr",
+    )
+
+
 def test_a_relative_folder_is_taken_from_the_files_folder(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "x.yaml"
     path.parent.mkdir()
@@ -67,6 +78,18 @@ def test_a_relative_folder_is_taken_from_the_files_folder(tmp_path: Path) -> Non
         ("kimg: 8", "kimg: 8\n  kimg: 9", 8, "the key `kimg` stands here again"),
         ("kimg: 8", "kimg: [8", 8, "this is not valid YAML"),
         ("kimg: 8", "kimg: 8\nevaluate: {metrics: [fid]}", 8, "metrics must hold kernel (or kid)"),
+        (
+            "kimg: 8",
+            "config: stylegan2\n  kimg: 8\nevaluate: {metrics: [kernel, eqr]}",
+            9,
+            "`evaluate`: eqr needs a generator that can be told to move its images",
+        ),
+        (
+            "kimg: 8",
+            "kimg: 8\nevaluate: {metrics: [kernel, eqt]}",
+            8,
+            "cannot be 'eqt': input",
+        ),
         ("kimg: 8", "kimg: 8\ncredits:\n- {filse: a}", 9, "did you mean `files`?"),
         ("cats", "Cats!", 1, "use 1 to 48 of a-z, 0-9 and '-'"),
         ("cats", "&a cats\ntitle: *a", 1, "a YAML alias is not understood here"),

@@ -14,8 +14,9 @@ from PIL import Image
 from pipelines.report.gather import Materials, shown
 from pipelines.report.pictures import sample
 from pipelines.report.render import render
+from pipelines.report.scores import score_charts
 
-from .conftest import EVIL, encoded, run_materials, verdict
+from .conftest import EVIL, encoded, run_materials, score, verdict
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 SVG_LEAVES = {"line", "circle", "polygon", "polyline", "path"}
@@ -72,6 +73,24 @@ def test_the_page_tells_the_whole_story(materials: Callable[..., Materials]) -> 
         "no picture",
     ):
         assert says in page.text, says
+
+
+def test_equivariance_is_in_decibels_and_higher_is_better(
+    materials: Callable[..., Materials],
+) -> None:
+    run = run_materials("photos-32, ada")
+    for snapshot, value in zip(run.evaluation.snapshots, (41.5, 43.0, 44.25), strict=True):
+        snapshot.scores.append(score("eqt_int", value, 0.5))
+    page = Page(render(materials(run), "experiment: cats"))
+    for says in (
+        "Equivariance to translation, dB (eqt_int): higher is better",
+        "44.25 dB [43.75, 44.75]",
+        "eqt_int EQ-T, in decibels: the generator is told to move its image",
+        "(kernel_efficientnet_lite0): lower is better",
+    ):
+        assert says in page.text, says
+    (chart,) = [c for c in score_charts([run]) if "eqt_int" in c.title]
+    assert min(float(name) for _, name in chart.y_ticks) > 30  # not squeezed by a zero
 
 
 def test_nothing_is_loaded_and_every_picture_is_inside(

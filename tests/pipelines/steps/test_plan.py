@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, get_args
 
+from pipelines.spec import MetricName
 from pipelines.steps.evaluate import evaluate_request
 from pipelines.steps.plan import PlannedRun, plan_runs
 from pipelines.steps.train import training_options
@@ -66,3 +67,11 @@ def test_metric_names_are_families() -> None:
         evaluator_pb2.METRIC_RECALL,
     ]
     assert request.samples == 10
+
+
+def test_every_metric_of_a_file_is_one_of_the_evaluators() -> None:
+    scoring = {"metrics": get_args(MetricName)}
+    planned = PlannedRun.model_validate(plan_runs("cats", "datasets/d", TRAIN, scoring)[0])
+    asked = evaluate_request(planned).metrics
+    assert len(asked) == len(set(asked))
+    assert set(asked) == set(evaluator_pb2.Metric.values()) - {evaluator_pb2.METRIC_UNSPECIFIED}
