@@ -10,13 +10,70 @@ import functools
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["Axis", "Bits", "Filters", "Geometry", "Pass", "plan_geometry", "standard_taps"]
+__all__ = [
+    "Axis",
+    "Bits",
+    "Filters",
+    "Geometry",
+    "Pass",
+    "filter_size",
+    "output_size",
+    "plan_geometry",
+    "prepared_taps",
+    "standard_taps",
+]
 
 # What StyleGAN3 uses. Shorter filters get zeros, so that few kernels are compiled.
 TAPS_PER_FACTOR = 6
+
+
+def prepared_taps(
+    fu: Tensor | None, fd: Tensor | None, *, up: int, flip_filter: bool, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Both filters as kernels read them, float32; None is one tap of 1.
+
+    The up filter is scaled to keep the signal's size, and convolves: sample k meets tap k - up * n.
+    The down filter correlates: tap k meets sample k. `flip_filter` turns both meanings round.
+    """
+    one = torch.ones(1, device=device)
+    up_taps = one if fu is None else fu.detach().to(torch.float32)
+    up_taps = up_taps * float(up**up_taps.ndim)
+    down_taps = one if fd is None else fd.detach().to(torch.float32)
+    if flip_filter:
+        up_taps = up_taps.flip(tuple(range(up_taps.ndim)))
+    else:
+        down_taps = down_taps.flip(tuple(range(down_taps.ndim)))
+    return up_taps, down_taps
+
+
+def filter_size(taps: Tensor) -> tuple[int, int]:
+    """Taps along y and x of a filter [taps] or [rows, columns]."""
+    return taps.shape[0], taps.shape[-1]
+
+
+def output_size(
+    h: int,
+    w: int,
+    up: int,
+    down: int,
+    up_size: tuple[int, int],
+    down_size: tuple[int, int],
+    padding: tuple[int, int, int, int],
+) -> tuple[int, int]:
+    """Height and width of what an h x w plane becomes; padding (x0, x1, y0, y1).
+
+    Raises ValueError if nothing is left of the plane.
+    """
+    x0, x1, y0, y1 = padding
+    rest_y = h * up + y0 + y1 - (up_size[0] - 1) - down_size[0]
+    rest_x = w * up + x0 + x1 - (up_size[1] - 1) - down_size[1]
+    if rest_y < 0 or rest_x < 0:
+        raise ValueError(f"a {h}x{w} image is too small for these filters and {padding=}")
+    return rest_y // down + 1, rest_x // down + 1
 
 
 def standard_taps(filter_: Tensor, factor: int) -> Tensor:
@@ -102,14 +159,13 @@ def plan_geometry(
     Raises ValueError if nothing is left of the plane.
     """
     up, down = filters.up, filters.down
+    outs = output_size(h, w, up, down, up_given, down_given, padding)
     forward, backward = [], []
-    for axis, (size, before, after) in enumerate(((h, *padding[2:]), (w, *padding[:2]))):
-        available = size * up + before + after - (up_given[axis] - 1)
-        out = (available - down_given[axis]) // down + 1
-        if available < down_given[axis]:
-            raise ValueError(f"a {h}x{w} image is too small for these filters and {padding=}")
+    for size, out, given, before in zip(
+        (h, w), outs, up_given, (padding[2], padding[0]), strict=True
+    ):
         # Forward, high-rate sample 0 is the first of which the up filter sees the padding whole.
-        offset = up_given[axis] - 1 - before
+        offset = given - 1 - before
         high = (out - 1) * down + filters.down_taps
         forward.append(Axis(size, out, high, offset, 0))
         # Backward, input sample n collects the high-rate samples n * up - offset and on.

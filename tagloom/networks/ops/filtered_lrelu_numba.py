@@ -29,7 +29,9 @@ from tagloom.networks.ops.filtered_lrelu_geometry import (
     Filters,
     Geometry,
     Pass,
+    filter_size,
     plan_geometry,
+    prepared_taps,
     standard_taps,
 )
 from tagloom.networks.ops.simd import (
@@ -85,17 +87,8 @@ def filtered_lrelu_numba(
 
     The result lies channels-last.
     """
-    one = torch.ones(1)
-    # As correlations: the taps in the order in which they meet the samples.
-    up_taps = one if fu is None else fu.detach().to(torch.float32)
-    up_taps = up_taps * float(up**up_taps.ndim)
-    down_taps = one if fd is None else fd.detach().to(torch.float32)
-    if flip_filter:
-        up_taps = up_taps.flip(tuple(range(up_taps.ndim)))
-    else:
-        down_taps = down_taps.flip(tuple(range(down_taps.ndim)))
-    up_given = (up_taps.shape[0], up_taps.shape[-1])
-    down_given = (down_taps.shape[0], down_taps.shape[-1])
+    up_taps, down_taps = prepared_taps(fu, fd, up=up, flip_filter=flip_filter, device=x.device)
+    up_given, down_given = filter_size(up_taps), filter_size(down_taps)
     up_taps, down_taps = standard_taps(up_taps, up), standard_taps(down_taps, down)
     filters = Filters(
         up, down, up_taps.shape[0], down_taps.shape[0], up_taps.ndim == 2, down_taps.ndim == 2

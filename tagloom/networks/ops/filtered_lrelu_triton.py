@@ -27,6 +27,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from tagloom.networks.ops.filtered_lrelu_geometry import filter_size, output_size, prepared_taps
+
 __all__ = ["filtered_lrelu_triton", "triton_works"]
 
 _log = logging.getLogger(__name__)
@@ -193,15 +195,7 @@ def filtered_lrelu_triton(
     flip_filter: bool = False,
 ) -> Tensor:
     """`tagloom.networks.ops.filtered_lrelu.filtered_lrelu` on a GPU (interpreted: on a CPU)."""
-    one = torch.ones(1, device=x.device)
-    # The up filter in convolution order, the down filter in correlation order.
-    up_taps = one if fu is None else fu.detach().to(torch.float32)
-    up_taps = up_taps * float(up**up_taps.ndim)
-    down_taps = one if fd is None else fd.detach().to(torch.float32)
-    if flip_filter:
-        up_taps = up_taps.flip(tuple(range(up_taps.ndim)))
-    else:
-        down_taps = down_taps.flip(tuple(range(down_taps.ndim)))
+    up_taps, down_taps = prepared_taps(fu, fd, up=up, flip_filter=flip_filter, device=x.device)
     plan = _Plan(up, down, padding, gain, slope, math.inf if clamp is None else float(clamp))
     bias = torch.zeros(x.shape[1], device=x.device) if b is None else b.to(torch.float32)
     result: Tensor = _FilteredLeakyReLU.apply(
@@ -265,24 +259,15 @@ def _run(
 ) -> Tensor:
     n, c, h, w = x.shape
     up, down = plan.up, plan.down
-    up_size, down_size = _size(up_taps), _size(down_taps)
-    before = (plan.padding[2], plan.padding[0])
-    after = (plan.padding[3], plan.padding[1])
-    offsets, outs = [], []
-    for axis, size in enumerate((h, w)):
-        rest = size * up + before[axis] + after[axis] - (up_size[axis] - 1) - down_size[axis]
-        if rest < 0:
-            raise ValueError(
-                f"a {h}x{w} image is too small for these filters and padding={plan.padding}"
-            )
-        outs.append(rest // down + 1)
-        offsets.append(up_size[axis] - 1 - before[axis])
+    up_size, down_size = filter_size(up_taps), filter_size(down_taps)
+    outs = output_size(h, w, up, down, up_size, down_size, plan.padding)
+    offsets = [up_size[0] - 1 - plan.padding[2], up_size[1] - 1 - plan.padding[0]]
     # Sample 0 of the transposed pass is the first that input sample 0 reaches.
     x_places = [0, 0] if transposed else offsets
     own = ("up", up, up_taps, up_size), ("down", down, down_taps, down_size)
     (_, u, u_taps, u_size), (_, d, d_taps, d_size) = own[::-1] if transposed else own
     v_places = [-offset for offset in offsets] if transposed else offsets
-    out_size = (h, w) if transposed else (outs[0], outs[1])
+    out_size = (h, w) if transposed else outs
     high = max(_HIGH_TILE, triton.next_power_of_2(2 * max(*d_size, 1)))
     tile = [(high - taps) // d + 1 for taps in d_size]
     tiles = [-(-size // side) for size, side in zip(out_size, tile, strict=True)]
@@ -299,11 +284,6 @@ def _run(
         ROOM=max(16, triton.next_power_of_2(max(tile))),
     )  # fmt: skip
     return out
-
-
-def _size(taps: Tensor) -> tuple[int, int]:
-    """Taps along y and x."""
-    return taps.shape[0], taps.shape[-1]
 
 
 def _low(high: int, factor: int, taps: tuple[int, int]) -> int:
