@@ -31,7 +31,7 @@ from pydantic import (
 from pipelines.spec_errors import parse_document
 from tagloom.artifacts.evaluation import EquivarianceMetric, Metric
 from tagloom.artifacts.layout import RESOURCE_ID
-from tagloom.artifacts.run import AugmentPipeName
+from tagloom.artifacts.run import Augment, AugmentPipeName, Config
 
 __all__ = [
     "Cell",
@@ -114,7 +114,6 @@ class FilterSpec(_Section):
 
 
 Start = Annotated[str, Field(min_length=1, max_length=200)]
-Augment = Literal["ada", "fixed", "none"]
 
 
 class Cell(_Section):
@@ -133,7 +132,7 @@ class Cell(_Section):
 class TrainSpec(_Section):
     """How to train; what is left out takes the trainer's default (see trainer.proto)."""
 
-    config: Literal["stylegan3-t", "stylegan3-r", "stylegan2"] = "stylegan3-t"
+    config: Config = "stylegan3-t"
     start: Annotated[tuple[Start, ...], BeforeValidator(_as_tuple), Field(min_length=1)] = (
         "scratch",
     )

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tagloom.errors import FailedPrecondition, InvalidArgument
+from tagloom.features.interface import check_same_features
 
 __all__ = ["FeatureStatistics", "frechet_distance", "statistics_of"]
 
@@ -104,14 +105,7 @@ def frechet_distance(
 
     Raises InvalidArgument (FEATURES_DIFFER) when the dimensions differ.
     """
-    if first.dim != second.dim:
-        raise InvalidArgument(
-            f"The two sets were measured in different features ({first.dim} and {second.dim} "
-            "dimensions): use one extractor for both.",
-            reason="FEATURES_DIFFER",
-            first=first.dim,
-            second=second.dim,
-        )
+    check_same_features(first.dim, second.dim)
     if ddof not in (0, 1):
         raise InvalidArgument(f"ddof is 0 or 1, not {ddof}.", reason="DDOF_INVALID", ddof=ddof)
     divisor1, divisor2 = first.count - ddof, second.count - ddof

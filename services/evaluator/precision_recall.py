@@ -20,6 +20,7 @@ import numpy.typing as npt
 import torch
 
 from tagloom.errors import FailedPrecondition, InvalidArgument
+from tagloom.features.interface import check_same_features
 
 __all__ = ["PrecisionRecall", "precision_recall"]
 
@@ -45,14 +46,7 @@ def precision_recall(
     Raises InvalidArgument (FEATURES_DIFFER, NEIGHBOURS_INVALID), FailedPrecondition
     (TOO_FEW_IMAGES).
     """
-    if real_ND.shape[1] != generated_MD.shape[1]:
-        raise InvalidArgument(
-            f"The two sets were measured in different features ({real_ND.shape[1]} and "
-            f"{generated_MD.shape[1]} dimensions): use one extractor for both.",
-            reason="FEATURES_DIFFER",
-            first=real_ND.shape[1],
-            second=generated_MD.shape[1],
-        )
+    check_same_features(real_ND.shape[1], generated_MD.shape[1])
     if k < 1:
         raise InvalidArgument(
             f"The number of neighbours k is at least 1, not {k}.", reason="NEIGHBOURS_INVALID", k=k

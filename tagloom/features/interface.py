@@ -19,7 +19,7 @@ import torch
 from tagloom.artifacts.evaluation import Metric
 from tagloom.errors import InvalidArgument
 
-__all__ = ["FeatureExtractor"]
+__all__ = ["FeatureExtractor", "check_same_features"]
 
 # Established names belong to Inception-v3's pooled features alone (Heusel et al. 2017 for FID,
 # Binkowski et al. 2018 for KID). Precision and recall were published with VGG-16 features, so
@@ -108,4 +108,16 @@ def _check_rgb8(image_CHW: torch.Tensor) -> None:
             reason="IMAGE_NOT_RGB8",
             shape=list(shape),
             dtype=image_CHW.dtype,
+        )
+
+
+def check_same_features(first: int, second: int) -> None:
+    """Raises InvalidArgument (FEATURES_DIFFER) if two sets have other numbers of dimensions."""
+    if first != second:
+        raise InvalidArgument(
+            f"The two sets were measured in different features ({first} and {second} dimensions): "
+            "use one extractor for both.",
+            reason="FEATURES_DIFFER",
+            first=first,
+            second=second,
         )

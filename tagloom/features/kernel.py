@@ -22,7 +22,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tagloom.errors import FailedPrecondition, InvalidArgument
+from tagloom.errors import FailedPrecondition
+from tagloom.features.interface import check_same_features
 
 __all__ = ["KernelDistance", "kernel_distance", "kernel_distance_of_subsets"]
 
@@ -132,14 +133,7 @@ def _row_and_column_sums(
 def _check(
     real_ND: npt.NDArray[np.float32], generated_MD: npt.NDArray[np.float32], *, needed: int
 ) -> None:
-    if real_ND.shape[1] != generated_MD.shape[1]:
-        raise InvalidArgument(
-            f"The two sets were measured in different features ({real_ND.shape[1]} and "
-            f"{generated_MD.shape[1]} dimensions): use one extractor for both.",
-            reason="FEATURES_DIFFER",
-            first=real_ND.shape[1],
-            second=generated_MD.shape[1],
-        )
+    check_same_features(real_ND.shape[1], generated_MD.shape[1])
     for what, count in (("real", len(real_ND)), ("generated", len(generated_MD))):
         if count < needed:
             raise FailedPrecondition(
