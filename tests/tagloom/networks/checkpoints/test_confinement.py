@@ -149,9 +149,9 @@ def test_too_little_time_is_an_answer(tmp_path: Path) -> None:
 
 
 def test_too_little_memory_is_an_answer(tmp_path: Path) -> None:
-    """Sets take most: 650,000 of them that are all remembered."""
-    source, target = files(tmp_path, b"\x80\x04" + b"\x8f\x940" * 650_000 + b"N.")
-    with source, target, ConfinedReader(source, target, memory=250 << 20) as reader:
+    """Sets take most: 400,000 of them that are all remembered, about 300 bytes each."""
+    source, target = files(tmp_path, b"\x80\x04" + b"\x8f\x940" * 400_000 + b"N.")
+    with source, target, ConfinedReader(source, target, memory=200 << 20) as reader:
         with pytest.raises(ResourceExhausted, match="needs more memory than a checkpoint"):
             reader.read("x.pkl")
         with pytest.raises(ResourceExhausted, match="needs more memory"):
