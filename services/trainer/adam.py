@@ -55,8 +55,11 @@ class Adam:
             parameter.grad = None
 
     @torch.no_grad()
-    def step(self) -> None:
-        """One update by the gradients that are there."""
+    def step(self, left_out: Tensor | None = None) -> None:
+        """One update by the gradients that are there.
+
+        left_out: a scalar float32 on the device; where it is 1, not 0, everything stays as it is.
+        """
         used = [parameter for parameter in self.parameters if parameter.grad is not None]
         for parameter in used:
             if parameter not in self.moments:
@@ -64,6 +67,8 @@ class Adam:
         moments = [self.moments[parameter] for parameter in used]
         steps = [entry.step for entry in moments]
         torch._foreach_add_(steps, 1)
+        if left_out is not None:
+            torch._foreach_sub_(steps, [left_out] * len(steps))
         torch._fused_adam_(
             used,
             [parameter.grad for parameter in used if parameter.grad is not None],
@@ -78,4 +83,5 @@ class Adam:
             eps=self.eps,
             amsgrad=False,
             maximize=False,
+            found_inf=left_out,
         )

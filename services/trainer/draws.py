@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from services.trainer.augment.draws import Draws
+from services.trainer.upload import upload
 
 __all__ = ["KeyedDraws", "PhaseName", "StepDraws", "keyed_generator"]
 
@@ -80,11 +81,11 @@ class _KeyedAugmentDraws:
 
     def uniform(self, name: str, *shape: int) -> Tensor:
         numbers = self.generator.random([self.batch, *shape], dtype=np.float32)
-        return torch.from_numpy(numbers[self.rows]).to(self.device)
+        return upload(torch.from_numpy(numbers[self.rows]), self.device)
 
     def normal(self, name: str, *shape: int) -> Tensor:
         numbers = self.generator.standard_normal([self.batch, *shape], dtype=np.float32)
-        return torch.from_numpy(numbers[self.rows]).to(self.device)
+        return upload(torch.from_numpy(numbers[self.rows]), self.device)
 
     def gate(self, name: str, probability: Tensor | float) -> Tensor:
         return self.uniform(name) < probability
@@ -111,7 +112,7 @@ class KeyedDraws:
 
     def _normal(self, generator: np.random.Generator, *shape: int) -> Tensor:
         numbers = generator.standard_normal([self.batch, *shape], dtype=np.float32)
-        return torch.from_numpy(numbers[self.rows]).to(self.device)
+        return upload(torch.from_numpy(numbers[self.rows]), self.device)
 
     def latents(self, phase: PhaseName) -> tuple[Tensor, Tensor | None]:
         return self._normal(self._generator("latents", phase), self.z_dim), None

@@ -262,7 +262,7 @@ class _Loop:
                 seconds=round(self.session.seconds, 3),
                 g_parameter_change=self.g_change,
                 d_parameter_change=self.d_change,
-                updates_left_out=step.updates_left_out,
+                updates_left_out=step.left_out.total,
                 alarms=self.alarms,
                 best_snapshot=self.snapshots.best,
                 snapshot_score=self.snapshots.score,
@@ -292,7 +292,7 @@ class _Loop:
             peak_memory=_peak_memory(),
             diversity=observed.diversity if observed else None,
             overfitting=observed.overfitting if observed else None,
-            updates_left_out=session.step.updates_left_out - self._tick_left_out,
+            updates_left_out=session.step.left_out.total - self._tick_left_out,
             **{
                 name: means.get(name, 0.0)
                 for name in (
@@ -307,7 +307,7 @@ class _Loop:
                 )
             },
         )
-        self._tick_left_out = session.step.updates_left_out
+        self._tick_left_out = session.step.left_out.total
         alarms = judge([*self.ticks, tick], self.run.options)
         tick = tick.model_copy(update={"alarms": tuple(alarms)})
         self._raise_alarms(alarms)
@@ -339,14 +339,14 @@ class _Loop:
                 _LOG.warning("At %g kimg: %s", self.session.kimg, sentence)
 
     def _save_if_due(self) -> None:
-        if self.session.step.bad_updates:
-            return  # the last good state stays the newest until an update succeeds
         elapsed = time.monotonic() - self._state_time
         images = self.session.step.images_seen - self._state_images
         if elapsed < self.states.seconds and images < self.states.images:
             return
         if elapsed * self.states.time_share < self._state_cost:
             return
+        if self.session.step.left_out.in_a_row:
+            return  # the last good state stays the newest until an update succeeds
         self._save(snapshot=False)
 
     def _save(self, *, snapshot: bool) -> None:

@@ -13,6 +13,7 @@ from services.trainer.draws import KeyedDraws
 from services.trainer.losses import Losses, LossSettings
 from services.trainer.ranks import ALONE, Ranks
 from services.trainer.step import StepSettings, TrainingStep
+from services.trainer.upload import upload
 from tagloom.artifacts.run import Run, TrainingOptions
 from tagloom.networks.build import build_from_spec
 from tagloom.networks.catalog import open_network
@@ -63,7 +64,10 @@ class Session:
         control = None
         if augment is not None and options.augment == "ada":
             control = AugmentControl(
-                target=options.ada_target, kimg=options.ada_kimg, interval=options.ada_interval
+                target=options.ada_target,
+                kimg=options.ada_kimg,
+                interval=options.ada_interval,
+                p=torch.zeros([], dtype=torch.float64, device=device),
             )
         elif augment is not None:
             augment.p.fill_(options.augment_p)
@@ -103,7 +107,7 @@ class Session:
         """The augmentation probability now; 0 without augmentation."""
         control, augment = self.step.control, self.step.losses.augment
         if control is not None:
-            return control.p
+            return float(control.p)
         return 0.0 if augment is None else float(augment.p)
 
     def remember_origin(self, G: nn.Module, D: nn.Module) -> None:
@@ -118,11 +122,11 @@ class Session:
         return change_since(self.origin[name], self.networks[name])
 
     def advance(self) -> None:
-        """One step on the next batch."""
+        """One step on the next batch. Raises as `TrainingStep.check`."""
         options, step = self.run.options, self.step
         indices, mirrored = self.sampler.at(step.images_seen, options.batch)
         own = step.micro_batches.rows
-        real = self.images.batch(indices[own], mirrored[own]).to(step.device)
+        real = upload(self.images.batch(indices[own], mirrored[own]), step.device)
         draws = KeyedDraws(
             seed=options.seed,
             step=step.steps,
@@ -132,6 +136,7 @@ class Session:
             device=step.device,
         )
         step.run(real, None, draws)
+        step.check()
 
 
 def _take_over(store: Store, start: str, G: nn.Module, D: nn.Module) -> dict[str, Transferred]:

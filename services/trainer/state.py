@@ -87,8 +87,8 @@ def save_state(store: Store, session: Session) -> None:
         steps=step.steps,
         seconds=session.seconds,
         augment_p=session.augment_p,
-        bad_updates=step.bad_updates,
-        updates_left_out=step.updates_left_out,
+        bad_updates=step.left_out.in_a_row,
+        updates_left_out=step.left_out.total,
         statistics=names,
         tensors_sha256=digest,
         environment=environment(),
@@ -216,12 +216,11 @@ def _apply(session: Session, manifest: StateManifest, tensors: dict[str, Tensor]
     step.statistics.load(manifest.statistics, tensors["statistics"])
     step.steps = manifest.steps
     step.images_seen = manifest.images_seen
-    step.bad_updates = manifest.bad_updates
-    step.updates_left_out = manifest.updates_left_out
+    step.left_out.load(manifest.bad_updates, manifest.updates_left_out)
     if step.losses.augment is not None:
         step.losses.augment.p.fill_(manifest.augment_p)
     if step.control is not None:
-        step.control.p = manifest.augment_p
+        step.control.p.fill_(manifest.augment_p)
     session.seconds = manifest.seconds
 
 

@@ -47,6 +47,8 @@ class StepSettings:
     adam_epsilon: float = 1e-8
     bad_updates_limit: int = 10
     """updates in a row without a finite gradient that end the run"""
+    check_interval: int = 16
+    """steps between two looks at whether they did, on a device that is not the host"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ class Phase:
 
 
 class Statistics:
-    """Means of what was measured since the last `take`, kept on the device."""
+    """Means of what was measured since the last `take`, kept on the device until then."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
@@ -79,7 +81,8 @@ class Statistics:
         means = {}
         for name, sums in self._sums.items():
             total, count = sums.tolist()
-            means[name] = total / count
+            if count:  # every update since was left out
+                means[name] = total / count
         self._sums.clear()
         return means
 
@@ -98,11 +101,52 @@ class Statistics:
 
 def sum_and_count(values: Tensor) -> Tensor:
     """[2]: the sum of the values, and how many there are."""
-    return torch.stack([values.sum(), values.new_tensor(values.numel())])
+    total = values.sum()
+    return torch.stack([total, torch.full_like(total, values.numel())])
+
+
+class LeftOut:
+    """Counts updates that were left out, on the device: asking for a number waits for it."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._counts = torch.zeros(3, dtype=torch.int64, device=device)
+        self._in_a_row, self._longest, self._total = self._counts.unbind()
+
+    def count(self, bad: Tensor) -> None:
+        """bad: a scalar, 1 if an update was left out, else 0."""
+        bad = bad.to(torch.int64)
+        self._in_a_row.add_(1).mul_(bad)
+        self._longest.copy_(torch.maximum(self._longest, self._in_a_row))
+        self._total.add_(bad)
+
+    @property
+    def in_a_row(self) -> int:
+        """since the last good one"""
+        return int(self._in_a_row)
+
+    @property
+    def longest(self) -> int:
+        """the most in a row, so far"""
+        return int(self._longest)
+
+    @property
+    def total(self) -> int:
+        """of all steps"""
+        return int(self._total)
+
+    def load(self, in_a_row: int, total: int) -> None:
+        """Goes on counting from here."""
+        for count, value in zip(self._counts.unbind(), (in_a_row, in_a_row, total), strict=True):
+            count.fill_(value)
 
 
 class TrainingStep:
-    """Networks, optimisers and moving averages, and how a step moves them."""
+    """Networks, optimisers and moving averages, and how a step moves them.
+
+    A step never waits for its device: what depends on a number that it computes, such as whether a
+    gradient is finite or where p goes, is decided there. The host waits where it reads: at
+    `check`, and when a tick, a progress or a state is written.
+    """
 
     def __init__(
         self,
@@ -119,11 +163,9 @@ class TrainingStep:
         self.G, self.D = losses.G, losses.D
         self.steps = 0
         self.images_seen = 0
-        self.bad_updates = 0
-        """updates left out since the last good one, because a gradient was not finite"""
-        self.updates_left_out = 0
-        """of all steps"""
         self.device = next(self.G.parameters()).device
+        self.left_out = LeftOut(self.device)
+        """updates whose gradient was not finite"""
         self.statistics = Statistics(self.device)
         self.signs = torch.zeros(2, device=self.device)
         """sum and number of the signs of the real scores since ADA's last judgement"""
@@ -136,6 +178,9 @@ class TrainingStep:
             ),
         }
         self.phases = self._phases()
+        self._running_means = {
+            phase.name: losses.running_means(phase.name) for phase in self.phases
+        }
         self.G.train().requires_grad_(False)
         self.D.train().requires_grad_(False)
         self.G_ema.eval().requires_grad_(False)
@@ -156,8 +201,7 @@ class TrainingStep:
         """One step on a batch of real images in [-1, 1]: this rank's part of it.
 
         An update whose gradient is not finite is left out, and with it all that its phase has
-        measured: weights, running means and statistics stay as they were. Raises
-        FailedPrecondition (TRAINING_DIVERGED) after `bad_updates_limit` of them in a row.
+        measured: weights, moments, running means and statistics stay as they were.
         """
         for phase in self.phases:
             if self.steps % phase.interval == 0:
@@ -170,7 +214,8 @@ class TrainingStep:
     def _run_phase(
         self, phase: Phase, real: Tensor, real_c: Tensor | None, draws: StepDraws
     ) -> None:
-        path_length_mean = self.losses.path_length_mean.clone()
+        means = self._running_means[phase.name]
+        before = [mean.clone() for mean in means]
         phase.optimizer.zero_grad()
         phase.network.requires_grad_(True)
         measured = self.micro_batches.accumulate(
@@ -186,36 +231,40 @@ class TrainingStep:
 
         gradients = [p.grad for p in phase.network.parameters() if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
-        if bool(torch.isfinite(norm)):
-            phase.optimizer.step()
-            self.bad_updates = 0
-            if phase.name in ("Gmain", "Dmain"):
-                self.statistics.add(f"{phase.name[0].lower()}_gradient_norm", norm)
-        else:
-            self.losses.path_length_mean.copy_(path_length_mean)
-            self._leave_out(phase)
-            return
+        good = torch.isfinite(norm)
+        bad = good.logical_not()
+        phase.optimizer.step(left_out=bad.to(torch.float32))
+        self.left_out.count(bad)
+        for mean, old in zip(means, before, strict=True):
+            mean.copy_(torch.where(good, mean, old))
+
         if "real_score" in measured:
             measured["real_sign"] = measured["real_score"].sign()
         sums = {name: sum_and_count(values) for name, values in measured.items()}
         self.micro_batches.ranks.sum_(list(sums.values()))
+        if phase.name in ("Gmain", "Dmain"):
+            sums[f"{phase.name[0].lower()}_gradient_norm"] = sum_and_count(norm)
         for name, counted in sums.items():
+            counted = torch.where(good, counted, 0.0)
             self.statistics.add_sums(name, counted)
-        if "real_sign" in sums:
-            self.signs += sums["real_sign"]
+            if name == "real_sign":
+                self.signs += counted
 
-    def _leave_out(self, phase: Phase) -> None:
-        self.bad_updates += 1
-        self.updates_left_out += 1
-        if phase.name in ("Dmain", "Dboth"):
-            # G's running means, which move in this phase, may have taken in what was not finite.
-            copies, buffers = self._copied
-            torch._foreach_copy_(buffers, copies)
-        if self.bad_updates >= self.settings.bad_updates_limit:
+    def check(self) -> None:
+        """Raises FailedPrecondition (TRAINING_DIVERGED) after `bad_updates_limit` bad updates.
+
+        In a row, that is. Call it after each step: where it would have to wait for the device, it
+        looks at every `check_interval`-th only, so that the run ends up to so many steps later;
+        meanwhile no bad update has changed anything. The same steps on all ranks.
+        """
+        if self.device.type != "cpu" and self.steps % self.settings.check_interval:
+            return
+        longest = self.left_out.longest
+        if longest >= self.settings.bad_updates_limit:
             raise FailedPrecondition(
-                f"The training diverged: {self.bad_updates} gradients in a row were not finite "
-                f"(phase {phase.name}, step {self.steps}). Continue from an earlier snapshot with "
-                "a larger r1_gamma or smaller learning rates.",
+                f"The training diverged: {longest} gradients in a row were not finite, the last "
+                f"of them by step {self.steps}. Continue from an earlier snapshot with a larger "
+                "r1_gamma or smaller learning rates.",
                 reason="TRAINING_DIVERGED",
                 step=self.steps,
             )
@@ -238,13 +287,10 @@ class TrainingStep:
     def _adapt(self) -> None:
         if self.control is None or self.steps % self.control.interval:
             return
-        total, count = self.signs.tolist()
+        p = self.control.judge(self.signs, self.settings.batch * self.control.interval)
         self.signs.zero_()
-        if not count:  # every update since was left out
-            return
-        p = self.control.judge(total / count, self.settings.batch * self.control.interval)
         assert self.losses.augment is not None
-        self.losses.augment.p.fill_(p)
+        self.losses.augment.p.copy_(p)
 
 
 def _pairs(

@@ -70,7 +70,8 @@ def color_scaling(factor: Tensor) -> Tensor:
 
 def _luma_projection(like: Tensor) -> Tensor:
     """[4, 4] onto the luma axis; the homogeneous coordinate goes to 0."""
-    axis = like.new_tensor([_LUMA, _LUMA, _LUMA, 0.0])
+    axis = like.new_full([4], _LUMA)  # (a list of numbers would be copied to the device)
+    axis[3] = 0
     return torch.outer(axis, axis)
 
 

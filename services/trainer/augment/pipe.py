@@ -211,21 +211,15 @@ class AugmentPipe(nn.Module):
         return images.index_copy(0, moved, resampled)
 
     def _resample(self, images: Tensor, transforms: Tensor) -> Tensor:
-        """Upsample by a wavelet, look up bilinearly, downsample by the wavelet."""
+        """Pad by reflection, upsample by a wavelet, look up bilinearly, downsample again."""
         height, width = images.shape[2:]
         like = transforms[:, 0, 0]
-
-        # Pad by reflection, enough for the corners of every output image to look into.
-        x, y = (width - 1) / 2, (height - 1) / 2
-        corners = images.new_tensor([[-x, -y, 1], [x, -y, 1], [x, y, 1], [-x, y, 1]])
-        reached = (transforms @ corners.T)[:, :2]  # [N, 2, 4]
         border = self.geometry_filter.shape[0] // 4
-        half = images.new_tensor([x, y])
-        excess = torch.stack([-reached, reached]).amax(dim=(1, 3)) + 2 * border - half
-        limit = images.new_tensor([width - 1, height - 1])
-        (left, top), (right, bottom) = (
-            excess.clamp(min=0).minimum(limit).ceil().to(torch.int64).tolist()
-        )
+        if images.device.type == "cpu":
+            left, top, right, bottom = _margins(transforms, height, width, border)
+        else:  # the widest that reflection gives: more than is looked into changes nothing
+            left = right = width - 1
+            top = bottom = height - 1
         padded = F.pad(images, [left, right, top, bottom], mode="reflect")
         fine = upsample2d(padded, self.geometry_filter)
 
@@ -340,3 +334,19 @@ class AugmentPipe(nn.Module):
             outside.append((places - center[:, axis, None]).abs() >= size[:, None] / 2)
         mask = outside[0][:, None, None, :] | outside[1][:, None, :, None]
         return images * mask.to(images.dtype)
+
+
+def _margins(
+    transforms_N33: Tensor, height: int, width: int, border: int
+) -> tuple[int, int, int, int]:
+    """Padding (left, top, right, bottom) for the corners of every output image to look into."""
+    x, y = (width - 1) / 2, (height - 1) / 2
+    corners = transforms_N33.new_tensor([[-x, -y, 1], [x, -y, 1], [x, y, 1], [-x, y, 1]])
+    reached = (transforms_N33 @ corners.T)[:, :2]  # [N, 2, 4]
+    half = transforms_N33.new_tensor([x, y])
+    excess = torch.stack([-reached, reached]).amax(dim=(1, 3)) + 2 * border - half
+    limit = transforms_N33.new_tensor([width - 1, height - 1])
+    (left, top), (right, bottom) = (
+        excess.clamp(min=0).minimum(limit).ceil().to(torch.int64).tolist()
+    )
+    return left, top, right, bottom

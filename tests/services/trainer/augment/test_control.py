@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,17 +21,24 @@ def test_p_stays_within_0_and_1_and_moves_towards_the_target(
 ) -> None:
     control = AugmentControl(target=target, kimg=kimg)
     for sign in signs:
-        before = control.p
-        p = control.judge(sign, images)
-        assert p == control.p
+        before = float(control.p)
+        p = float(control.judge(torch.tensor([sign, 1.0], dtype=torch.float64), images))
+        assert p == float(control.p)
         assert 0 <= p <= 1
         assert (p >= before) if sign > target else (p <= before) if sign < target else p == before
 
 
 def test_p_needs_the_given_kimg_from_0_to_1() -> None:
     control = AugmentControl(target=0.6, kimg=0.5)
-    assert [control.judge(0.7, 125) for _ in range(5)] == pytest.approx([0.25, 0.5, 0.75, 1, 1])
-    assert control.judge(0.5, 125) == pytest.approx(0.75)
+    sure, unsure = torch.tensor([7.0, 10.0]), torch.tensor([5.0, 10.0])
+    went = [float(control.judge(sure, 125)) for _ in range(5)]
+    assert went == pytest.approx([0.25, 0.5, 0.75, 1, 1])
+    assert float(control.judge(unsure, 125)) == pytest.approx(0.75)
+
+
+def test_p_stays_without_a_score() -> None:
+    control = AugmentControl(target=0.6, kimg=0.5, p=torch.tensor(0.3, dtype=torch.float64))
+    assert float(control.judge(torch.zeros(2), 125)) == 0.3
 
 
 def test_pipes_are_the_papers() -> None:
