@@ -63,6 +63,8 @@ class Operations:
         self.handlers: dict[str, Handler] = {}
         self.new = asyncio.Event()
         """set when there may be something to start"""
+        self.draining = False
+        """Accept, and leave the work to another server: balancers still send calls here."""
         self.closing = False
         self._executor = io
         self._done: dict[str, str] = {}  # key to ETag of the records known to be done

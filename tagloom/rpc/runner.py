@@ -103,10 +103,10 @@ class Runner:
 
     async def _take_what_is_free(self) -> None:
         operations = self._operations
-        if len(self._jobs) >= operations.at_once:
+        if operations.draining or len(self._jobs) >= operations.at_once:
             return
         for record in await operations.io(operations.scan):
-            if len(self._jobs) >= operations.at_once:
+            if operations.draining or len(self._jobs) >= operations.at_once:
                 return
             if record.id in self._jobs:
                 continue

@@ -178,9 +178,11 @@ class Server:
             self._watch.cancel()
         await self._health.enter_graceful_shutdown()
         for kit in self._kits:
-            kit.operations.closing = True
+            kit.operations.draining = True
         if self._servers and grace_s is None and self._settings.drain_s:
             await asyncio.sleep(self._settings.drain_s)
+        for kit in self._kits:
+            kit.operations.closing = True
         if self._operations_service is not None:
             self._operations_service.closing.set()
         grace_s = self._settings.grace_s if grace_s is None else grace_s

@@ -444,6 +444,22 @@ def test_two_servers_share_one_queue(serve: Serve, tmp_path: Path) -> None:
         assert len(traces(store, f"n{index}")) == 10
 
 
+def test_what_a_draining_server_accepts_another_does(serve: Serve, tmp_path: Path) -> None:
+    """Balancers send calls to a server for some seconds after it was told to end: none may be lost,
+    and none begun there only to be broken off."""
+    with serve(drain_s=2.0) as old, grpc.insecure_channel(old.address) as channel:
+        stopper = threading.Thread(target=old.stop)
+        stopper.start()
+        time.sleep(0.5)
+        accepted = EchoClient(channel).count("late", units=3)
+        time.sleep(0.5)
+        assert metadata_of(Operations(channel).get(accepted.name)).phase == "queued"
+        stopper.join()
+    with serve() as new, grpc.insecure_channel(new.address) as channel:
+        assert total_of(Operations(channel).wait(accepted.name)) == 3
+    assert traces(open_store(str(tmp_path / "store")), "late") == ["0000", "0001", "0002"]
+
+
 @pytest.mark.minio
 def test_operations_live_on_s3_as_well(serve: Serve, s3_url: str) -> None:
     request_id = str(uuid.uuid4())
