@@ -14,7 +14,8 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from pathlib import Path
+from typing import Literal, TypeVar
 from urllib.parse import urlsplit
 
 import certifi
@@ -35,7 +36,15 @@ from tagloom.errors import (
 from tagloom.store.faults import not_found
 from tagloom.store.interface import InvalidKey
 
-__all__ = ["Settings", "conditional_put", "make_client", "refusal", "with_retries"]
+__all__ = [
+    "Settings",
+    "conditional_put",
+    "connection_pool",
+    "make_client",
+    "read_credentials",
+    "refusal",
+    "with_retries",
+]
 
 Answer = TypeVar("Answer")
 
@@ -66,14 +75,15 @@ class Settings:
         """Settings from MINIO_ENDPOINT, MINIO_ACCESS_KEY, MINIO_SECRET_KEY and, where the server
         has regions, MINIO_REGION.
 
+        Instead of a key its file may be named, in MINIO_ACCESS_KEY_FILE and MINIO_SECRET_KEY_FILE
+        (mounted secrets); a key itself wins.
+
         The endpoint is `http://host:port` or `https://host:port`; without a scheme a loopback
         address means http, any other https. Raises FailedPrecondition (STORE_NOT_CONFIGURED).
         """
-        names = ("MINIO_ENDPOINT", "MINIO_ACCESS_KEY", "MINIO_SECRET_KEY")
-        missing = [name for name in names if not environment.get(name)]
-        if missing:
-            raise _unconfigured(f"needs {' and '.join(missing)}; set them in the environment")
-        endpoint, access_key, secret_key = (environment[name] for name in names)
+        endpoint, access_key, secret_key = read_credentials(
+            environment, "MINIO_ENDPOINT", "MINIO_ACCESS_KEY", "MINIO_SECRET_KEY"
+        )
         try:
             split = urlsplit(endpoint if "://" in endpoint else f"//{endpoint}")
             host = split.hostname
@@ -100,6 +110,32 @@ class Settings:
         return f"{'https' if self.secure else 'http'}://{self.endpoint}"
 
 
+def read_credentials(environment: Mapping[str, str], *names: str) -> list[str]:
+    """The values of these variables; of one that is not set, what the file at `<NAME>_FILE` holds.
+
+    Raises FailedPrecondition (STORE_NOT_CONFIGURED) naming all that are missing.
+    """
+    values = {name: environment.get(name) or _from_file(environment, name) for name in names}
+    missing = [name for name, value in values.items() if not value]
+    if missing:
+        raise _unconfigured(f"needs {' and '.join(missing)}; set them in the environment")
+    return list(values.values())
+
+
+def _from_file(environment: Mapping[str, str], name: str) -> str:
+    path = environment.get(f"{name}_FILE", "")
+    if not path:
+        return ""
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is no text"
+        raise _unconfigured(
+            f"cannot read the file that {name}_FILE names ({why}); correct the path or the secret "
+            "that is mounted there"
+        ) from None
+
+
 def make_client(settings: Settings, *, repeat: bool = False) -> Minio:
     """A client that tries each request once: what may be repeated is `with_retries`' to judge.
 
@@ -112,16 +148,7 @@ def make_client(settings: Settings, *, repeat: bool = False) -> Minio:
         status_forcelist=(500, 502, 503, 504),
         allowed_methods=None,
     )
-    pool = urllib3.PoolManager(
-        timeout=urllib3.Timeout(
-            connect=settings.connect_timeout_s,
-            read=settings.read_timeout_s,
-        ),
-        maxsize=64,
-        retries=again if repeat else False,
-        cert_reqs="CERT_REQUIRED",
-        ca_certs=os.environ.get("SSL_CERT_FILE") or certifi.where(),
-    )
+    pool = connection_pool(settings, again if repeat else False)
     try:
         return Minio(
             settings.endpoint,
@@ -133,6 +160,22 @@ def make_client(settings: Settings, *, repeat: bool = False) -> Minio:
         )
     except ValueError as error:
         raise _unconfigured(f"cannot use MINIO_ENDPOINT ({error}); correct it") from None
+
+
+def connection_pool(
+    settings: Settings, retries: urllib3.Retry | Literal[False] = False
+) -> urllib3.PoolManager:
+    """Connections with the settings' timeouts, which check certificates."""
+    return urllib3.PoolManager(
+        timeout=urllib3.Timeout(
+            connect=settings.connect_timeout_s,
+            read=settings.read_timeout_s,
+        ),
+        maxsize=64,
+        retries=retries,
+        cert_reqs="CERT_REQUIRED",
+        ca_certs=os.environ.get("SSL_CERT_FILE") or certifi.where(),
+    )
 
 
 def conditional_put(

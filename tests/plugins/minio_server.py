@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+from tagloom.store.provision import Provision, provision
 from tools.minio_build import minio_path
 
 _SKIPPED = pytest.StashKey[int]()
@@ -123,6 +124,21 @@ def minio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MinioServer]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def minio_user(minio: MinioServer) -> dict[str, str]:
+    """The environment of a user who may do what Tagloom needs in the bucket `tests`, no more: made
+    by the program that prepares a cluster's MinIO."""
+    environment = {
+        "MINIO_ENDPOINT": minio.endpoint,
+        "MINIO_ACCESS_KEY": "tagloom-user",
+        "MINIO_SECRET_KEY": "not-a-secret-either",
+    }
+    root = {"MINIO_ROOT_USER": minio.ACCESS_KEY, "MINIO_ROOT_PASSWORD": minio.SECRET_KEY}
+    plan = Provision.from_environment({"TAGLOOM_STORE": "s3://tests", **environment, **root})
+    provision(plan, timeout_s=10, say=lambda _: None)
+    return environment
+
+
 @pytest.fixture
 def own_minio(tmp_path: Path) -> Iterator[MinioServer]:
     """A server for one test, which may do with it what it likes."""
@@ -131,9 +147,10 @@ def own_minio(tmp_path: Path) -> Iterator[MinioServer]:
 
 
 @pytest.fixture
-def s3_url(minio: MinioServer, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The URL of a fresh, empty store on the session's server, with MINIO_* set to reach it."""
-    for name, value in minio.environment.items():
+def s3_url(minio_user: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of a fresh, empty store on the session's server, with MINIO_* set to reach it as a
+    user with no right too many: every test of a store on S3 shows that these rights are enough."""
+    for name, value in minio_user.items():
         monkeypatch.setenv(name, value)
     return f"s3://tests/{uuid.uuid4().hex}"
 
@@ -174,7 +191,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _needs_minio(item: pytest.Item) -> bool:
     fixtures = set(getattr(item, "fixturenames", ()))
-    return bool(item.get_closest_marker("minio") or fixtures & {"minio", "own_minio", "s3_url"})
+    return bool(item.get_closest_marker("minio") or fixtures & {"minio", "minio_user", "own_minio"})
 
 
 @pytest.hookimpl(trylast=True)
