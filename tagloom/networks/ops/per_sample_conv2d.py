@@ -73,13 +73,15 @@ def _weight_gradient(x: Tensor, grad: Tensor, k: int, padding: int) -> Tensor:
     x_NHWI = F.pad(x.permute(0, 2, 3, 1), (0, 0, p, p, p, p))
     g_NHWO = F.pad(grad.permute(0, 2, 3, 1), (0, 0, 0, k - 1))
     width = x_NHWI.shape[2]
-    pixels = x_NHWI.flatten(1, 2)
     # The last k - 1 are zeros, and would reach beyond the image.
     length = g_NHWO.shape[1] * width - (k - 1)
-    g_NOP = g_NHWO.flatten(1, 2)[:, :length].transpose(1, 2)
     taps = []
-    for row in range(k):
-        for column in range(k):
-            start = row * width + column
-            taps.append(torch.bmm(g_NOP, pixels[:, start : start + length]))
-    return torch.stack(taps, dim=3).reshape(*g_NOP.shape[:2], pixels.shape[2], k, k)
+    # Product by product: a batch of them is copied first where it is bfloat16, nine times over.
+    for g_PO, pixels_PI in zip(g_NHWO.flatten(1, 2), x_NHWI.flatten(1, 2), strict=True):
+        g_OP = g_PO[:length].t()
+        for row in range(k):
+            for column in range(k):
+                start = row * width + column
+                taps.append(torch.mm(g_OP, pixels_PI[start : start + length]))
+    n, o, i = x.shape[0], grad.shape[1], x.shape[1]
+    return torch.stack(taps).reshape(n, k, k, o, i).permute(0, 3, 4, 1, 2)
