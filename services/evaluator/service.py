@@ -15,6 +15,7 @@ from services.evaluator.convert import (
     evaluation_request,
     score_message,
 )
+from services.evaluator.metrics import EvaluatorMetrics
 from services.evaluator.requests import check_comparison, check_evaluation
 from tagloom.folders import allowed_roots
 from tagloom.paging import page_size
@@ -34,6 +35,7 @@ class EvaluatorService(evaluator_pb2_grpc.EvaluatorServiceServicer):
         roots = allowed_roots(os.environ.get("TAGLOOM_FOLDERS"))
         # Whoever reaches a loopback address can read the machine's files anyway.
         self._roots = () if roots is None and not is_loopback(kit.settings.address) else roots
+        self._metrics = EvaluatorMetrics(kit.registry)
         kit.operations.handle(
             "CreateEvaluation",
             evaluator_pb2.CreateEvaluationRequest,
@@ -110,9 +112,9 @@ class EvaluatorService(evaluator_pb2_grpc.EvaluatorServiceServicer):
     async def _evaluate(
         self, request: evaluator_pb2.CreateEvaluationRequest, job: Job
     ) -> evaluator_pb2.Evaluation:
-        return evaluation_message(
-            await job.run_in_worker(jobs.evaluate, evaluation_request(request))
-        )
+        evaluation = await job.run_in_worker(jobs.evaluate, evaluation_request(request))
+        self._metrics.finished(evaluation)
+        return evaluation_message(evaluation)
 
     async def _compare(
         self, request: evaluator_pb2.CompareFoldersRequest, job: Job

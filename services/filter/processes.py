@@ -22,6 +22,7 @@ import cv2
 from tagloom.errors import Unavailable
 from tagloom.store import open_store
 from tagloom.store.interface import Store
+from tagloom.store.tally import TALLY, Counted
 
 __all__ = ["Died", "Processes", "cores", "worker_store"]
 
@@ -86,14 +87,17 @@ class Processes:
         without any piece.
         """
         todo = deque(pieces)
-        running: deque[Future[R]] = deque()
+        running: deque[Future[tuple[R, Counted]]] = deque()
         suspects = 0
         while todo:
             ahead = 1 if suspects else self._size * _AHEAD
             try:
                 while len(running) < min(ahead, len(todo)):
-                    running.append(self._started().submit(function, todo[len(running)]))
-                result: R | Died[T] = running.popleft().result()
+                    piece = todo[len(running)]
+                    running.append(self._started().submit(_counted, function, piece))
+                result: R | Died[T]
+                result, counted = running.popleft().result()
+                TALLY.add(counted)
             except BrokenProcessPool:
                 self._end()
                 running.clear()
@@ -131,6 +135,11 @@ class Processes:
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
             self._pool = None
+
+
+def _counted(function: Callable[[T], R], piece: T) -> tuple[R, Counted]:
+    """The result, and what was asked of the store for it: nobody scrapes this process."""
+    return function(piece), TALLY.take()
 
 
 def _nothing() -> None:

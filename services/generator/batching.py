@@ -18,7 +18,7 @@ from services.generator.points import Order
 from tagloom.errors import ResourceExhausted, TagloomError, Unavailable
 from tagloom.networks.catalog import CatalogEntry
 
-__all__ = ["Batcher", "BatchSize", "Observe", "Render"]
+__all__ = ["Batcher", "BatchSize", "Observe", "ObserveFailure", "Render"]
 
 Render = Callable[[CatalogEntry, Sequence[Order]], Awaitable[list[bytes | TagloomError]]]
 """Makes images: one result for each order, in order; one batch at a time."""
@@ -26,6 +26,8 @@ BatchSize = Callable[[CatalogEntry], Awaitable[int]]
 """How many images of a network are rendered at once."""
 Observe = Callable[[int, list[float]], None]
 """Told after each batch: how many images it had, and how long each was waited for, in seconds."""
+ObserveFailure = Callable[[int], None]
+"""Told how many images could not be rendered."""
 
 _MOST_WAITING = 4096
 
@@ -52,11 +54,13 @@ class Batcher:
         batch_size: BatchSize,
         *,
         observe: Observe = lambda size, seconds: None,
+        observe_failure: ObserveFailure = lambda count: None,
         most_waiting: int = _MOST_WAITING,
     ) -> None:
         self._render = render
         self._batch_size = batch_size
         self._observe = observe
+        self._observe_failure = observe_failure
         self._most_waiting = most_waiting
         self._queues: OrderedDict[str, _Queue] = OrderedDict()
         self._task: asyncio.Task[None] | None = None
@@ -145,6 +149,7 @@ class Batcher:
             raise
         except Exception as error:
             # Whatever it is, those who wait must hear of it, and the next batch be served.
+            self._observe_failure(len(batch))
             _fail(batch, error)
             return
         now = time.perf_counter()
@@ -155,6 +160,7 @@ class Batcher:
                 waiting.image.set_exception(image)
             else:
                 waiting.image.set_result(image)
+        self._observe_failure(sum(isinstance(image, TagloomError) for image in images))
         self._observe(len(batch), [now - waiting.since for waiting in batch])
 
 

@@ -17,6 +17,11 @@ class GeneratorMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._images = Counter("tagloom_generator_images", "Images rendered.", registry=registry)
+        self._failures = Counter(
+            "tagloom_generator_failed_images",
+            "Images that could not be rendered.",
+            registry=registry,
+        )
         self._seconds = Histogram(
             "tagloom_generator_image_seconds",
             "From asking for an image until it is there, waiting included.",
@@ -38,6 +43,10 @@ class GeneratorMetrics:
     def watch(self, waiting: Callable[[], int]) -> None:
         """Have the number of waiting images read from `waiting`."""
         self._waiting.set_function(waiting)
+
+    def failed(self, count: int) -> None:
+        """So many images of a batch could not be rendered."""
+        self._failures.inc(count)
 
     def rendered(self, size: int, seconds: list[float]) -> None:
         """A batch is done."""

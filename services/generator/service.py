@@ -55,7 +55,12 @@ class GeneratorService(generator_pb2_grpc.GeneratorServiceServicer):
             log_level=kit.settings.log_level,
         )
         metrics = GeneratorMetrics(kit.registry)
-        self._batcher = Batcher(self._render, self._batch_size, observe=metrics.rendered)
+        self._batcher = Batcher(
+            self._render,
+            self._batch_size,
+            observe=metrics.rendered,
+            observe_failure=metrics.failed,
+        )
         metrics.watch(lambda: self._batcher.waiting)
         self._batch_sizes: dict[int, int] = {}
         kit.on_close(self._close)

@@ -12,12 +12,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import prometheus_client
-from prometheus_client.metrics_core import CounterMetricFamily, Metric
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector, CollectorRegistry
 
-from tagloom.artifacts.collection import Collection
+from tagloom.artifacts.collection import Collection, FolderSource, Source
+from tagloom.errors import TagloomError
 
 __all__ = ["ScraperMetrics", "Traffic"]
+
+_LOCKOUTS = {
+    "INSTAGRAM_RATE_LIMITED": "rate_limited",
+    "INSTAGRAM_LOGIN_REQUIRED": "login_required",
+    "INSTAGRAM_SESSION_REJECTED": "session_rejected",
+    "INSTAGRAM_CHALLENGE": "challenge",
+    "INSTAGRAM_FORBIDDEN": "forbidden",
+}
+"""reasons of errors after which it is no use to ask Instagram again soon, and their labels"""
 
 
 class Traffic(Collector):
@@ -29,6 +39,7 @@ class Traffic(Collector):
         self._offsets: dict[Path, int] = {}
         self._requests: Counter[tuple[str, str]] = Counter()
         self._waits: dict[str, float] = {}
+        self._paused_until = 0.0
 
     def new_log(self) -> Path:
         """A file for one attempt at an operation."""
@@ -63,8 +74,12 @@ class Traffic(Collector):
             )
             for reason, seconds in sorted(self._waits.items()):
                 waits.add_metric((reason,), seconds)
-        yield requests
-        yield waits
+            pause = GaugeMetricFamily(
+                "tagloom_scraper_paused_until_timestamp_seconds",
+                "Until when Instagram last asked to be left alone; 0 if it never did.",
+                value=self._paused_until,
+            )
+        yield from (requests, waits, pause)
 
     def close(self) -> None:
         """Remove all files."""
@@ -85,6 +100,8 @@ class Traffic(Collector):
                     self._requests[kind, outcome] += 1
                 case ["wait", str(reason), int(seconds) | float(seconds)]:
                     self._waits[reason] = self._waits.get(reason, 0.0) + seconds
+                case ["pause", int(until) | float(until)]:
+                    self._paused_until = max(self._paused_until, until)
 
 
 class ScraperMetrics:
@@ -99,9 +116,27 @@ class ScraperMetrics:
             ("source", "state"),
             registry=registry,
         )
+        self._locked_out = prometheus_client.Gauge(
+            "tagloom_scraper_locked_out",
+            "1 if the last collection from Instagram ended because Instagram refused, by reason.",
+            ("reason",),
+            registry=registry,
+        )
+        for reason in _LOCKOUTS.values():
+            self._locked_out.labels(reason).set(0)
+
+    def failed(self, source: Source, error: TagloomError) -> None:
+        """A collection could not be completed."""
+        refusal = _LOCKOUTS.get(error.reason)
+        if refusal is not None and not isinstance(source, FolderSource):
+            for reason in _LOCKOUTS.values():
+                self._locked_out.labels(reason).set(reason == refusal)
 
     def finished(self, collection: Collection) -> None:
         """A collection became complete."""
+        if not isinstance(collection.source, FolderSource):
+            for reason in _LOCKOUTS.values():
+                self._locked_out.labels(reason).set(0)
         for state, number in (
             ("stored", collection.stored),
             ("duplicate", collection.duplicates),

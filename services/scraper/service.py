@@ -15,7 +15,7 @@ from services.scraper.convert import collection_message, item_message, source_of
 from services.scraper.metrics import ScraperMetrics
 from tagloom.artifacts import layout
 from tagloom.artifacts.collection import FolderSource
-from tagloom.errors import AlreadyExists
+from tagloom.errors import AlreadyExists, TagloomError
 from tagloom.folders import allowed_roots, check_folder
 from tagloom.paging import page_size
 from tagloom.rpc.job import Job
@@ -117,10 +117,14 @@ class ScraperService(scraper_pb2_grpc.ScraperServiceServicer):
     async def _collect(
         self, request: scraper_pb2.CreateCollectionRequest, job: Job
     ) -> scraper_pb2.Collection:
+        work = self._work(request)
         log = self._metrics.traffic.new_log()
         try:
-            work = dataclasses.replace(self._work(request), traffic_log=log)
+            work = dataclasses.replace(work, traffic_log=log)
             collection = await job.run_in_worker(collect, work)
+        except TagloomError as error:
+            self._metrics.failed(work.source, error)
+            raise
         finally:
             await asyncio.to_thread(self._metrics.traffic.end_log, log)
         self._metrics.finished(collection)

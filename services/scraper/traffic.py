@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 import os
+from datetime import datetime
 from pathlib import Path
 
 __all__ = ["TrafficLog"]
 
 
 class TrafficLog:
-    """Appends lines `["request", kind, outcome]` and `["wait", reason, seconds]`; None: nowhere."""
+    """Appends lines `["request", kind, outcome]`, `["wait", reason, seconds]` and
+    `["pause", timestamp]`; None: nowhere."""
 
     def __init__(self, path: Path | None) -> None:
         self._descriptor = (
@@ -30,6 +32,10 @@ class TrafficLog:
     def wait(self, reason: str, seconds: float) -> None:
         """So many seconds were waited. reason: pause, rate_limit, retry."""
         self._append("wait", reason, round(seconds, 3))
+
+    def pause(self, until: datetime) -> None:
+        """Instagram asked to be left alone until then."""
+        self._append("pause", round(until.timestamp(), 3))
 
     def close(self) -> None:
         """Let go of the file."""

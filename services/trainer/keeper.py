@@ -10,6 +10,7 @@ from services.trainer.selection import (
     is_exhausted,
     read_snapshots,
     remove_superfluous,
+    score_rises,
 )
 from services.trainer.session import Session
 from services.trainer.snapshot import write_snapshot
@@ -31,6 +32,8 @@ class SnapshotKeeper:
         """of the last one"""
         self.time: datetime | None = None
         """of the last one that was taken here"""
+        self.rises = 0
+        """how many of the last snapshots, in a row, have a worse score than the one before"""
         self.exhausted = False
         """whether the run's patience is at its end"""
         self._judge()
@@ -58,6 +61,10 @@ class SnapshotKeeper:
         last = snapshots[-1]
         if last.score is None:
             return ""
+        if self.score is None:
+            self.rises = score_rises(snapshots)
+        elif last.score.value != self.score:  # not from the list: superfluous ones are removed
+            self.rises = self.rises + 1 if last.score.value > self.score else 0
         self.score = last.score.value
         return (
             f"Snapshot at {last.kimg:g} kimg: {last.score.metric} {last.score.value:.4g}, best so "

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import resource
-import sys
 import time
 from collections.abc import Callable
 
@@ -12,6 +10,7 @@ from services.trainer import records
 from services.trainer.alarms import judge, merge
 from services.trainer.attend import Interrupted, Wish, agree, attend, interrupted
 from services.trainer.keeper import SnapshotKeeper
+from services.trainer.memory import gpu_memory, peak_resident_memory
 from services.trainer.observe import Observation
 from services.trainer.opening import open_observer, open_scorer, open_session
 from services.trainer.ranks import ALONE, PeerLost, Ranks
@@ -267,6 +266,7 @@ class _Loop:
                 best_snapshot=self.snapshots.best,
                 snapshot_score=self.snapshots.score,
                 snapshot_time=self.snapshots.time,
+                score_rises=self.snapshots.rises,
                 phase=phase,
                 message=self.message,
                 update_time=now(),
@@ -284,12 +284,16 @@ class _Loop:
         if self.ticks:  # R1 comes every 16 steps, which can be longer than a tick
             means.setdefault("r1_penalty", self.ticks[-1].r1_penalty)
         observed = self._observe()
+        gpu = gpu_memory(session.step.device)
         tick = Tick(
             kimg=session.kimg,
             time=now(),
             seconds_per_kimg=seconds / images * 1000,
             augment_p=session.augment_p,
-            peak_memory=_peak_memory(),
+            peak_memory=peak_resident_memory(),
+            gpu_peak_memory=gpu.peak if gpu else None,
+            gpu_free_memory=gpu.free if gpu else None,
+            gpu_total_memory=gpu.total if gpu else None,
             diversity=observed.diversity if observed else None,
             overfitting=observed.overfitting if observed else None,
             updates_left_out=session.step.left_out.total - self._tick_left_out,
@@ -365,9 +369,3 @@ class _Loop:
 def _passes(before: float, after: float, interval: float) -> bool:
     """Whether a multiple of `interval` lies in (before, after], up to rounding."""
     return int(after / interval + 1e-9) > int(before / interval + 1e-9)
-
-
-def _peak_memory() -> int:
-    """Peak resident memory of this process in bytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

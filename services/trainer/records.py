@@ -14,6 +14,7 @@ from tagloom.store.interface import ObjectNotFound, Store
 
 __all__ = [
     "clear_stop",
+    "last_tick",
     "read_progress",
     "read_run",
     "read_ticks",
@@ -74,6 +75,15 @@ def read_ticks(store: Store, run_id: str) -> list[Tick]:
     except ObjectNotFound:
         return []
     return [Tick.model_validate_json(line) for line in data.splitlines() if line.strip()]
+
+
+def last_tick(store: Store, run_id: str) -> Tick | None:
+    """The end of the history so far; None before the first tick."""
+    try:
+        lines = store.get(layout.run_history(run_id)).splitlines()
+    except ObjectNotFound:
+        return None
+    return Tick.model_validate_json(lines[-1]) if lines else None
 
 
 def write_ticks(store: Store, run_id: str, ticks: Iterable[Tick]) -> None:

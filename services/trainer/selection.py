@@ -10,7 +10,13 @@ from tagloom.artifacts.run import Snapshot
 from tagloom.errors import NotFound
 from tagloom.store.interface import Store
 
-__all__ = ["best_snapshot", "is_exhausted", "read_snapshots", "remove_superfluous"]
+__all__ = [
+    "best_snapshot",
+    "is_exhausted",
+    "read_snapshots",
+    "remove_superfluous",
+    "score_rises",
+]
 
 
 def read_snapshots(store: Store, run_id: str, *, until_kimg: float) -> list[Snapshot]:
@@ -38,6 +44,17 @@ def is_exhausted(snapshots: Sequence[Snapshot], patience: int, *, since_kimg: fl
         return False
     since = max(best.kimg, since_kimg)
     return sum(s.score is not None and s.kimg > since for s in snapshots) >= patience
+
+
+def score_rises(snapshots: Sequence[Snapshot]) -> int:
+    """How many of the last snapshots, in a row, have a higher (worse) score than the one before."""
+    scores = [snapshot.score.value for snapshot in snapshots if snapshot.score is not None]
+    rises = 0
+    for before, after in zip(reversed(scores[:-1]), reversed(scores), strict=False):
+        if after <= before:
+            break
+        rises += 1
+    return rises
 
 
 def remove_superfluous(store: Store, run_id: str, *, keep: int) -> None:

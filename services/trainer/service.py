@@ -21,7 +21,7 @@ from services.trainer.follow import Follower, StopReason
 from services.trainer.launch.process import ProcessLauncher
 from services.trainer.metrics import TrainingMetrics
 from services.trainer.options import plan_run
-from tagloom.artifacts.run import Progress, Run
+from tagloom.artifacts.run import Progress, Run, Tick
 from tagloom.paging import page_size
 from tagloom.rpc.job import Job, Stop
 from tagloom.rpc.service import Kit
@@ -36,6 +36,13 @@ _REASONS: dict[Stop, StopReason] = {
     Stop.HAND_BACK: "hand back",
     Stop.LOST: "lost",
 }
+_OUTCOMES: dict[Stop | None, str] = {
+    None: "failed",
+    Stop.CANCEL: "stopped",
+    Stop.HAND_BACK: "handed_back",
+    Stop.LOST: "lost",
+}
+"""How a training ended that brought no run, by what its job was asked to do."""
 
 
 class TrainerService(trainer_pb2_grpc.TrainerServiceServicer):
@@ -156,11 +163,18 @@ class TrainerService(trainer_pb2_grpc.TrainerServiceServicer):
         loop = asyncio.get_running_loop()
 
         def note(phase: str, done: int, total: int, message: str = "") -> None:
+            self._metrics.note(phase)
             loop.call_soon_threadsafe(job.note, phase, done, total, message)
 
+        tick: Tick | None = None
+
         def show(run: Run, progress: Progress) -> None:
-            ticks = records.read_ticks(self._kit.store, run.id)
-            self._metrics.show(run, progress, ticks[-1] if ticks else None)
+            nonlocal tick
+            # The history grows for days: it is read when there may be something new in it.
+            seen = progress.images_seen / 1000
+            if tick is None or not tick.kimg <= seen < tick.kimg + run.options.tick_kimg:
+                tick = records.last_tick(self._kit.store, run.id)
+            self._metrics.show(run, progress, tick)
 
         cut_off = False
 
@@ -176,7 +190,8 @@ class TrainerService(trainer_pb2_grpc.TrainerServiceServicer):
             on_progress=show,
         )
         following = asyncio.ensure_future(asyncio.to_thread(partial(follower.run, run_id, prepare)))
-        outcome = "failed"
+        outcome = ""
+        self._metrics.begin(run_id)
         try:
             run = await asyncio.shield(following)
             outcome = run.state
@@ -185,7 +200,7 @@ class TrainerService(trainer_pb2_grpc.TrainerServiceServicer):
             await asyncio.wait({following})
             raise
         finally:
-            self._metrics.end(run_id, outcome)
+            self._metrics.end(run_id, outcome or _OUTCOMES[job.stop])
         return run_message(await asyncio.to_thread(runs.get_run, self._kit.store, f"runs/{run_id}"))
 
 

@@ -202,6 +202,8 @@ class Progress(Manifest):
     snapshot_score: float | None = None
     """of the last snapshot"""
     snapshot_time: datetime | None = None
+    score_rises: int = 0
+    """how many of the last snapshots, in a row, have a worse score than the one before"""
     phase: str = ""
     message: str = ""
     update_time: datetime
@@ -224,6 +226,12 @@ class Tick(Record):
     g_gradient_norm: float
     d_gradient_norm: float
     peak_memory: int
+    """bytes of the process's own, resident"""
+    gpu_peak_memory: int | None = None
+    """most bytes that tensors took on the GPU since the previous tick; None: no GPU"""
+    gpu_free_memory: int | None = None
+    """bytes of the GPU that nobody uses, at the tick"""
+    gpu_total_memory: int | None = None
     """bytes"""
     diversity: float | None = None
     """mean distance between samples over that between training images; None: not measured"""

@@ -43,6 +43,8 @@ __all__ = ["Runner"]
 _log = logging.getLogger(__name__)
 
 _TELL_INTERVAL_S = 1.0
+_QUEUE_INTERVAL_S = 15.0
+"""between two looks at the queue by a server that can take nothing from it"""
 
 
 class Runner:
@@ -67,6 +69,8 @@ class Runner:
         self._jobs: dict[str, Job | None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._scanner: asyncio.Task[None] | None = None
+        self._looked = float("-inf")
+        metrics.expect(operations.service, operations.handlers)
 
     def start(self) -> None:
         """Begin to look for work."""
@@ -103,9 +107,18 @@ class Runner:
 
     async def _take_what_is_free(self) -> None:
         operations = self._operations
-        if operations.draining or len(self._jobs) >= operations.at_once:
+        full = operations.draining or len(self._jobs) >= operations.at_once
+        if full and time.monotonic() - self._looked < _QUEUE_INTERVAL_S:
             return
-        for record in await operations.io(operations.scan):
+        found = await operations.io(operations.scan)
+        self._looked = time.monotonic()
+        await self._take(found)
+        waiting = (r for r in found if r.state is State.QUEUED and r.id not in self._jobs)
+        self._metrics.show_queue(operations.service, (record.create_time for record in waiting))
+
+    async def _take(self, found: list[Record]) -> None:
+        operations = self._operations
+        for record in found:
             if operations.draining or len(self._jobs) >= operations.at_once:
                 return
             if record.id in self._jobs:
@@ -168,7 +181,11 @@ class Runner:
         labels = (operations.service, record.method)
         self._metrics.started.labels(*labels).inc()
         label = "lost"
-        with self._metrics.running.labels(operations.service).track_inprogress():
+        running, seconds = self._metrics.running, self._metrics.seconds
+        with (
+            running.labels(operations.service).track_inprogress(),
+            seconds.labels(*labels).time(),
+        ):
             keeper = asyncio.create_task(self._keep(job, lease))
             teller = asyncio.create_task(self._tell(job, record.id))
             try:

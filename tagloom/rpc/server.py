@@ -26,7 +26,14 @@ from grpc_reflection.v1alpha import reflection
 
 from tagloom.errors import FailedPrecondition, InvalidArgument, TagloomError
 from tagloom.rpc.interceptors import CallInterceptor
-from tagloom.rpc.metrics import CallMetrics, MetricsServer, OperationMetrics, new_registry
+from tagloom.rpc.metrics import (
+    CallMetrics,
+    MetricsServer,
+    OperationMetrics,
+    ServerMetrics,
+    StoreMetrics,
+    new_registry,
+)
 from tagloom.rpc.operations import Operations
 from tagloom.rpc.operations_service import OperationsService
 from tagloom.rpc.runner import Runner
@@ -76,6 +83,8 @@ class Server:
         self._operations_service: OperationsService | None = None
         self._io = ThreadPoolExecutor(8, thread_name_prefix="operations")
         self.registry = new_registry()
+        self._metrics = ServerMetrics(self.registry, self._services)
+        StoreMetrics(self.registry)
         self.port = 0
         """where it listens, once started"""
         self.health_port = 0
@@ -176,6 +185,7 @@ class Server:
         """
         if self._watch is not None:
             self._watch.cancel()
+        self._metrics.ready.set(0)
         await self._health.enter_graceful_shutdown()
         for kit in self._kits:
             kit.operations.draining = True
@@ -230,6 +240,7 @@ class Server:
             if now is not ready:
                 for name in names:
                     await self._health.set(name, _SERVING if now else _NOT_SERVING)
+                self._metrics.ready.set(now)
                 ready = now
             await asyncio.sleep(_READY_INTERVAL_S if ready else _READY_INTERVAL_S / 5)
 

@@ -26,14 +26,26 @@ from typing import Any
 from tagloom.errors import Cancelled, TagloomError
 from tagloom.progress import Report
 from tagloom.rpc.logs import configure_logging
+from tagloom.store.tally import TALLY, Counted
 
-__all__ = ["CANCEL", "Call", "Crash", "Done", "Failed", "Outcome", "Progress", "main"]
+__all__ = [
+    "CANCEL",
+    "Call",
+    "Crash",
+    "Done",
+    "Failed",
+    "Outcome",
+    "Progress",
+    "StoreCalls",
+    "main",
+]
 
 CANCEL = b""
 """What the parent sends to stop the running call; anything else is a pickled `Call`."""
 
 _PR_SET_PDEATHSIG = 1
 _REPORT_INTERVAL_S = 0.1
+_TALLY_INTERVAL_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +66,13 @@ class Progress:
     done: int
     total: int
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoreCalls:
+    """Worker to parent, for its metrics: what was asked of the store since the last one."""
+
+    counted: Counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +131,10 @@ class _Inbox(threading.Thread):
 
 
 def _reporter(connection: Connection[Any, Any], cancelled: threading.Event) -> Report:
-    last_phase, last_time, untold = "", 0.0, ""
+    last_phase, last_time, last_tally, untold = "", 0.0, time.monotonic(), ""
 
     def report(phase: str, done: int, total: int, message: str = "") -> None:
-        nonlocal last_phase, last_time, untold
+        nonlocal last_phase, last_time, last_tally, untold
         if cancelled.is_set():
             raise Cancelled("The work was asked to stop.", reason="CANCELLED")
         now = time.monotonic()
@@ -125,10 +144,18 @@ def _reporter(connection: Connection[Any, Any], cancelled: threading.Event) -> R
         if phase == last_phase and done != total and now - last_time < _REPORT_INTERVAL_S:
             return
         last_phase, last_time = phase, now
+        if now - last_tally >= _TALLY_INTERVAL_S:
+            last_tally = now
+            _send_tally(connection)
         connection.send(Progress(phase, int(done), int(total), str(untold)))
         untold = ""
 
     return report
+
+
+def _send_tally(connection: Connection[Any, Any]) -> None:
+    if counted := TALLY.take():
+        connection.send(StoreCalls(counted))
 
 
 def _execute(message: bytes, report: Report) -> Outcome:
@@ -169,4 +196,6 @@ def main(descriptor: int, parent: int, log_format: str, log_level: str) -> None:
     with contextlib.suppress(BrokenPipeError):
         while True:
             message = inbox.calls.get()
-            _answer(connection, _execute(message, _reporter(connection, inbox.cancelled)))
+            outcome = _execute(message, _reporter(connection, inbox.cancelled))
+            _send_tally(connection)
+            _answer(connection, outcome)

@@ -26,7 +26,17 @@ from typing import Any, TypeVar
 from tagloom.compute import COMPUTE_ENVIRONMENT
 from tagloom.errors import Cancelled, TagloomError, Unavailable
 from tagloom.progress import Report
-from tagloom.rpc.worker_process import CANCEL, Call, Crash, Done, Failed, Outcome, Progress
+from tagloom.rpc.worker_process import (
+    CANCEL,
+    Call,
+    Crash,
+    Done,
+    Failed,
+    Outcome,
+    Progress,
+    StoreCalls,
+)
+from tagloom.store.tally import TALLY
 
 __all__ = ["WorkerCrashed", "WorkerDied", "Workers"]
 
@@ -210,8 +220,10 @@ class Workers:
         def listen() -> Outcome | None:
             try:
                 worker.connection.send_bytes(message)
-                while isinstance(heard := worker.connection.recv(), Progress):
-                    if report is not None:
+                while isinstance(heard := worker.connection.recv(), Progress | StoreCalls):
+                    if isinstance(heard, StoreCalls):
+                        TALLY.add(heard.counted)
+                    elif report is not None:
                         loop.call_soon_threadsafe(
                             report, heard.phase, heard.done, heard.total, heard.message
                         )

@@ -43,6 +43,7 @@ from tagloom.store.files import CHUNK, receive, source_chunks
 from tagloom.store.folder import OPEN_FILE, OPEN_FOLDER, Folder
 from tagloom.store.interface import ObjectInfo, Page, Store
 from tagloom.store.keys import check_key, is_segment
+from tagloom.store.tally import TALLY
 
 __all__ = ["LocalStore"]
 
@@ -88,31 +89,37 @@ class LocalStore(Store):
 
     # --- reading
 
+    @TALLY.timed("get")
     def get(self, key: str, *, start: int = 0, length: int | None = None) -> bytes:
         with self._opened(key) as (fd, status):
             check_range(key, status.st_size, start, length)
             end = status.st_size if length is None else min(status.st_size, start + length)
             return _read(fd, start, end)
 
+    @TALLY.timed("get")
     def get_with_etag(self, key: str) -> tuple[bytes, str]:
         with self._opened(key) as (fd, status):
             data = _read(fd, 0, status.st_size)
         return data, etag_of_bytes(data)
 
+    @TALLY.timed("get")
     def open(self, key: str) -> BinaryIO:
         # The stream keeps the file that it opened, whatever is written under the key later.
         with self._opened(key) as (fd, _):
             return os.fdopen(os.dup(fd), "rb", buffering=CHUNK)
 
+    @TALLY.timed("head")
     def head(self, key: str) -> ObjectInfo:
         with self._opened(key) as (fd, status):
             return self._info(key, fd, status)
 
+    @TALLY.timed("get")
     def get_file(self, key: str, path: Path) -> None:
         with self._opened(key) as (fd, status), receive(path) as target:
             for start in range(0, status.st_size, CHUNK):
                 target.write(_read(fd, start, min(status.st_size, start + CHUNK)))
 
+    @TALLY.timed("list")
     def list(self, prefix: str = "", *, after: str = "", limit: int = 1000) -> Page:
         check_limit(limit)
         *folders, _ = prefix.split("/")
@@ -167,15 +174,18 @@ class LocalStore(Store):
 
     # --- writing
 
+    @TALLY.timed("put")
     def put(
         self, key: str, data: bytes, *, if_none_match: bool = False, if_match: str | None = None
     ) -> str:
         return self._write(key, (data,), if_none_match=if_none_match, if_match=if_match)
 
+    @TALLY.timed("put_file")
     def put_file(self, key: str, path: Path) -> str:
         with contextlib.closing(source_chunks(path)) as chunks:
             return self._write(key, chunks)
 
+    @TALLY.timed("delete")
     def delete(self, key: str) -> None:
         *folders, name = check_key(key)
         with self._folder.translated(key):

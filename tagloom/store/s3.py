@@ -31,6 +31,7 @@ from tagloom.store.files import CHUNK, receive, unusable
 from tagloom.store.interface import InvalidKey, ObjectInfo, Page, Store
 from tagloom.store.keys import check_key, is_key
 from tagloom.store.s3_client import Settings, conditional_put, make_client, with_retries
+from tagloom.store.tally import TALLY, Request
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -98,7 +99,7 @@ class S3Store(Store):
                     return None
                 raise
 
-        data = self._tried(key, attempt)
+        data = self._tried("get", key, attempt)
         if data is None:
             check_range(key, self.head(key).size, start, length)
             return b""
@@ -106,7 +107,7 @@ class S3Store(Store):
 
     def get_with_etag(self, key: str) -> tuple[bytes, str]:
         name = self._name(key)
-        return self._tried(key, lambda _: self._read(name, 0, None))
+        return self._tried("get", key, lambda _: self._read(name, 0, None))
 
     def open(self, key: str) -> BinaryIO:
         info = self.head(key)
@@ -115,7 +116,7 @@ class S3Store(Store):
 
     def head(self, key: str) -> ObjectInfo:
         name = self._name(key)
-        found = self._tried(key, lambda _: self._client.stat_object(self._bucket, name))
+        found = self._tried("head", key, lambda _: self._client.stat_object(self._bucket, name))
         return _info(key, found)
 
     def get_file(self, key: str, path: Path) -> None:
@@ -136,7 +137,7 @@ class S3Store(Store):
             )
             return list(islice(self._known(answer), limit + 1))
 
-        found = self._tried(prefix, ask)
+        found = self._tried("list", prefix, ask)
         return Page(found[:limit], found[limit - 1].key if len(found) > limit else None)
 
     # --- writing
@@ -180,7 +181,7 @@ class S3Store(Store):
                 raise changed(key, "was changed by another writer")
             return etag
 
-        return self._tried(key, attempt)
+        return self._tried("put", key, attempt)
 
     def put_file(self, key: str, path: Path) -> str:
         name = self._name(key)
@@ -198,11 +199,11 @@ class S3Store(Store):
             assert result.etag
             return result.etag
 
-        return self._tried(key, attempt)
+        return self._tried("put_file", key, attempt)
 
     def delete(self, key: str) -> None:
         name = self._name(key)
-        self._tried(key, lambda _: self._client.remove_object(self._bucket, name))
+        self._tried("delete", key, lambda _: self._client.remove_object(self._bucket, name))
 
     # --- the bucket underneath
 
@@ -210,8 +211,9 @@ class S3Store(Store):
         check_key(key, prefix_bytes=len(self._prefix.encode()))
         return self._prefix + key
 
-    def _tried(self, key: str, attempt: Callable[[int], Answer]) -> Answer:
-        return with_retries(self._settings, self._bucket, key, attempt)
+    def _tried(self, request: Request, key: str, attempt: Callable[[int], Answer]) -> Answer:
+        with TALLY.timed(request):
+            return with_retries(self._settings, self._bucket, key, attempt)
 
     def _read(
         self, name: str, start: int, length: int | None, *, if_match: str | None = None
@@ -246,7 +248,7 @@ class S3Store(Store):
                     ) from error
                 raise
 
-        return self._tried(info.key, attempt)
+        return self._tried("get", info.key, attempt)
 
     def _known(self, answer: Iterable[Object]) -> Iterator[ObjectInfo]:
         """What a listing holds of ours: folder markers and foreign names are not objects of it."""
@@ -273,7 +275,7 @@ class S3Store(Store):
                     raise
 
         try:
-            self._tried("", attempt)
+            self._tried("head", "", attempt)
         except FailedPrecondition as error:
             if error.metadata.get("code") == "InvalidBucketName":
                 raise _invalid(self.url, "S3 does not allow this bucket name") from None

@@ -35,6 +35,7 @@ from tagloom.errors import (
 )
 from tagloom.store.faults import not_found
 from tagloom.store.interface import InvalidKey
+from tagloom.store.tally import TALLY
 
 __all__ = [
     "Settings",
@@ -198,6 +199,7 @@ def with_retries(
     """
     for number in range(settings.attempts):
         if number:
+            TALLY.retried()
             time.sleep(random.uniform(0.5, 1.0) * min(0.2 * 2**number, 5.0))
         try:
             return attempt(number)

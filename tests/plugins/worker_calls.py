@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tagloom.errors import ResourceExhausted
 from tagloom.progress import Report
+from tagloom.store import open_store
 from tagloom.store.interface import ObjectNotFound
 
 
@@ -96,3 +97,17 @@ def gentle_child() -> int:
         time.sleep(0.1)
         child.send_signal(signal.SIGTERM)
         return child.wait(10)
+
+
+def put_objects(url: str, count: int) -> None:
+    store = open_store(url)
+    for number in range(count):
+        store.put(f"objects/{number}", b"")
+
+
+def put_objects_slowly(url: str, count: int, *, report: Report) -> None:
+    store = open_store(url)
+    for number in range(count):
+        store.put(f"objects/{number}", b"")
+        report("put", number, count)
+        time.sleep(0.5)

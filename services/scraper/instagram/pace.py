@@ -36,6 +36,10 @@ class Waiter:
         """Tell how far the collecting is. Raises Cancelled."""
         self._report("collect", self.done, self.total, message)
 
+    def pause(self, until: datetime) -> None:
+        """Instagram is not to be asked before then; for the metric, which shows it at once."""
+        self._traffic.pause(until)
+
     def wait(self, seconds: float, reason: str, why: str) -> None:
         """Waits. reason: for the metric; why: the beginning of a sentence. Raises Cancelled."""
         if seconds <= 0:

@@ -111,6 +111,7 @@ class Persistence:
 
     def _keep_to_pause(self) -> None:
         if self._not_before is not None:
+            self._waiter.pause(self._not_before)
             left_s = (self._not_before - datetime.now(UTC)).total_seconds()
             why = "Instagram limits the requests of this account or address"
             self._waiter.wait(left_s, "rate_limit", why)
@@ -124,6 +125,7 @@ class Persistence:
         self._limited_in_a_row += 1
         until = now() + timedelta(seconds=wait_s)
         self._pause_until(until)
+        self._waiter.pause(until)  # here too: what follows may end the operation
         if self._waited_s + wait_s > self._settings.max_wait_s:
             raise ResourceExhausted(
                 f"Instagram limits the requests of this account or address; collect again after "

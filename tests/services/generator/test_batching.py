@@ -161,10 +161,16 @@ def test_one_bad_image_fails_its_own_request() -> None:
 def test_a_renderer_that_dies_fails_its_batch_and_no_other() -> None:
     async def scenario() -> None:
         recorder = Recorder()
-        batcher = Batcher(recorder.render, recorder.batch_size)
+        failed: list[int] = []
+        batcher = Batcher(recorder.render, recorder.batch_size, observe_failure=failed.append)
         with pytest.raises(Unavailable):
-            await gather(batcher, A, orders(666))
+            await gather(batcher, A, orders(666, 1))
+        assert failed == [2]
         assert await gather(batcher, A, orders(1)) == [1]
+        recorder.bad_seed = 7
+        with pytest.raises(FailedPrecondition):
+            await gather(batcher, A, orders(6, 7))
+        assert sum(failed) == 2 + 1
 
     asyncio.run(scenario())
 

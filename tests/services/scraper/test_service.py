@@ -335,11 +335,20 @@ def test_a_hashtag_with_a_wait_that_can_be_watched_and_no_secret_anywhere(
     assert sum(value for name, value in metrics.items() if "requests_total" in name) == len(
         instagram.requests
     )
+    paused_until = metrics["tagloom_scraper_paused_until_timestamp_seconds"]
+    assert time.time() - 60 < paused_until < time.time(), "the pause is over"
+    locked_out = 'tagloom_scraper_locked_out{reason="session_rejected"}'
+    assert metrics[locked_out] == 0
 
     instagram.fail("hashtag", Answer.failure(403, "login_required"))
     with pytest.raises(Unauthenticated) as refused:
         scraper.create("more", hashtag="betta")
     assert refused.value.reason == "INSTAGRAM_SESSION_REJECTED"
+    metrics = scraper.metrics()
+    assert metrics[locked_out] == 1
+    assert sum(value for name, value in metrics.items() if "locked_out" in name) == 1
+    scraper.create("more", hashtag="betta")
+    assert scraper.metrics()[locked_out] == 0, "Instagram answers again"
 
     everything = "".join(capfd.readouterr()) + caplog.text + str(refused.value.metadata)
     everything += str(seen) + str(metrics) + refused.value.message

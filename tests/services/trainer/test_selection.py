@@ -18,6 +18,7 @@ from services.trainer.selection import (
     is_exhausted,
     read_snapshots,
     remove_superfluous,
+    score_rises,
 )
 from tagloom.artifacts import layout
 from tagloom.artifacts.base import now
@@ -77,6 +78,22 @@ def test_the_lowest_score_is_the_best_and_the_earliest_of_equals() -> None:
 )
 def test_patience(values: Any, patience: int, since: float, exhausted: bool) -> None:
     assert is_exhausted(snapshots(*values), patience, since_kimg=since) is exhausted
+
+
+@pytest.mark.parametrize(
+    ("values", "rises"),
+    [
+        ([], 0),
+        ([1.0], 0),
+        ([2.0, 1.0], 0),
+        ([1.0, 2.0, 3.0], 2),
+        ([9.0, 1.0, 2.0, 2.0, 3.0], 1),
+        ([1.0, None, 2.0, 3.0], 2),
+        ([1.0, 2.0, 3.0, 2.5], 0),
+    ],
+)
+def test_how_often_the_score_rose_in_a_row(values: Any, rises: int) -> None:
+    assert score_rises(snapshots(*values)) == rises
 
 
 def test_superfluous_snapshots_go_and_needed_ones_stay(
