@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -147,11 +148,17 @@ def ls_command(session: Session, name: str | None) -> None:
 
 @click.command("get")
 @click.argument("name")
+@click.option(
+    "--report", metavar="FILE", help="Write the page of an experiment's report there (-: stdout)."
+)
 @command_options
-def get_command(session: Session, name: str) -> None:
+def get_command(session: Session, name: str, report: str | None) -> None:
     """Show one resource, such as runs/ID or operations/SERVICE.ID."""
     from tagloom.cli.output import facts, plain
 
+    if report is not None:
+        _write_report(session, name, report)
+        return
     if name.startswith("operations/"):
         from tagloom.cli.operations import describe
 
@@ -246,3 +253,24 @@ def _experiment(session: Session, name: str) -> dict[str, Any]:
     key = layout.experiment_document(experiment_id)
     document = Experiment.load(session.store(), key, name)
     return document.model_dump(mode="json", by_alias=True)
+
+
+def _write_report(session: Session, name: str, path: str) -> None:
+    from tagloom.artifacts import layout
+    from tagloom.cli.files import write_new
+    from tagloom.store import ObjectNotFound
+
+    (experiment_id,) = layout.parse_name(name, "experiments/{}")
+    try:
+        page = session.store().get(layout.experiment_report(experiment_id))
+    except ObjectNotFound as error:
+        raise FailedPrecondition(
+            f"{name} has no report in {session.store_url} yet; `tagloom run` writes it at its end.",
+            reason="REPORT_MISSING",
+            experiment=name,
+        ) from error
+    if path == "-":
+        click.echo(page, nl=False)
+        return
+    write_new(Path(path), page)
+    session.answer({"name": name, "report": path}, f"Report: {path}")

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from tagloom.artifacts import layout
 from tagloom.cli import doctor
 from tagloom.cli.app import _COMMANDS, main
+from tagloom.store import open_store
 
 
 def run(*arguments: str, **environment: str) -> Result:
@@ -134,3 +136,21 @@ def test_what_triton_lacks_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     (tmp_path / "gcc").write_text("#!/bin/sh\n")
     (tmp_path / "gcc").chmod(0o755)
     assert "install a C compiler, such as gcc" not in list(doctor._lacking_for_triton())
+
+
+def test_an_experiments_report_as_a_file(tmp_path: Path) -> None:
+    def get(name: str, where: Path | str) -> Result:
+        return run("get", name, "--report", str(where), TAGLOOM_STORE=str(tmp_path / "store"))
+
+    early = get("experiments/cats", "-")
+    assert early.exit_code == 1
+    assert early.stderr.endswith("`tagloom run` writes it at its end. [REPORT_MISSING]\n")
+    store = open_store(str(tmp_path / "store"))
+    store.put(layout.experiment_report("cats"), b"<p>\xf0\x9f\x90\x88</p>")
+    assert get("experiments/cats", "-").stdout_bytes == b"<p>\xf0\x9f\x90\x88</p>"
+    page = tmp_path / "report.html"
+    assert get("experiments/cats", page).exit_code == 0
+    assert page.read_bytes() == b"<p>\xf0\x9f\x90\x88</p>"
+    store.put(layout.experiment_report("cats"), b"another")
+    assert "[FILE_EXISTS]" in get("experiments/cats", page).stderr
+    assert "[INVALID_NAME]" in get("runs/cats", "-").stderr
