@@ -14,7 +14,7 @@ export UV_LINK_MODE ?= copy
 export UV_COMPILE_BYTECODE ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long lint protos install install-dev minio lock clean
+.PHONY: help demo test test-cluster test-long lint images protos install install-dev minio lock clean
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,7 +28,11 @@ demo: ## from the photos in two Python packages to a trained, scored generator
 # start servers; the slowest files come first in the alphabet, and are started first.
 test: install-dev ## every test: unit, conformance, golden, faults, integration
 	@$(MAKE) --no-print-directory -j2 minio-if-possible check
-	$(BIN)/python -m pytest -q -m "not long" -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -q -m "not long and not cluster" -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
+
+test-cluster: install-dev ## on a live Kubernetes cluster with our own images (20 to 45 minutes; Linux, root)
+	tests/cluster/machine/requisites
+	$(BIN)/python -m pytest -q -m "not long" tests/cluster
 
 test-long: install-dev minio-if-possible ## the full counts of kills, fuzz inputs and soaks (hours)
 	$(BIN)/python -m pytest -m long -n $(TEST_PROCESSES) --dist loadfile
@@ -49,6 +53,9 @@ protos: install-dev ## generate tagloom/v1 from protos/ again
 
 minio: $(VENV)/installed-dev ## build the real MinIO server for the tests, once (3 to 5 minutes)
 	$(BIN)/python tools/minio_build.py
+
+images: install-dev ## build every container image on a local Debian, into one layout (root, buildah, skopeo)
+	$(BIN)/python tools/image_build.py --local-base
 
 lock: install-dev ## resolve requirements.txt and requirements-dev.txt again
 	$(BIN)/python tools/lock.py
