@@ -2,4 +2,8 @@
 
 from __future__ import annotations
 
-pytest_plugins = ["tests.plugins.golden_metrics", "tests.plugins.minio_server"]
+pytest_plugins = [
+    "tests.plugins.golden_metrics",
+    "tests.plugins.minio_server",
+    "tests.plugins.prometheus_server",
+]

@@ -87,6 +87,7 @@ class MinioServer:
         environment = {
             "HOME": str(self._folder),
             "MINIO_BROWSER": "off",
+            "MINIO_PROMETHEUS_AUTH_TYPE": "public",  # metrics, for whoever asks
             "MINIO_ROOT_PASSWORD": self.SECRET_KEY,
             "MINIO_ROOT_USER": self.ACCESS_KEY,
             "MINIO_UPDATE": "off",

@@ -1,0 +1,347 @@
+"""A real Prometheus watches `tagloom up` at work, on a real MinIO, from photos to pictures.
+
+Whatever a dashboard or an alert names is found there; each panel has something to show; and what
+Prometheus says is what happened.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from instagram_server import SESSION, Answer, InstagramServer
+from instagram_world import Profile, make_posts
+from minio_server import MinioServer
+from prometheus_server import PrometheusServer, run_promtool, running_prometheus
+
+from tagloom.client import Clients, connect
+from tagloom.v1 import evaluator_pb2, filter_pb2, generator_pb2, scraper_pb2, trainer_pb2
+from tests.monitoring.promql import Expression, expressions
+
+pytestmark = [pytest.mark.prometheus, pytest.mark.minio]
+
+ROOT = Path(__file__).resolve().parents[2]
+NEEDS_A_GPU = {
+    "tagloom_training_gpu_memory_peak_bytes",
+    "tagloom_training_gpu_memory_free_bytes",
+    "tagloom_training_gpu_memory_total_bytes",
+}
+"""announced to Prometheus on every machine; with values only where the training has a GPU"""
+EMPTY_IN_GOOD_TIMES = {
+    "experiment.json: Alarms A": "no alarm was raised",
+    "training.json: Alarms A": "no alarm was raised",
+    "services.json: Servers down A": "none was",
+    "services.json: Not ready A": "it always was",
+    "services.json: Instagram refuses A": "it asked for a pause, no more",
+    "services.json: Failing calls A": "no call failed for the server's sake",
+    "store.json: Failures A": "none failed",
+}
+TRAINING = trainer_pb2.TrainingOptions(
+    config=trainer_pb2.TrainingOptions.CONFIG_STYLEGAN2,
+    kimg=1.0,
+    batch=4,
+    channel_base=128,
+    channel_max=8,
+    latent_size=8,
+    mapping_layers=2,
+    ada_kimg=1.0,
+    tick_kimg=0.05,
+    snapshot_kimg=0.2,
+    score_samples=16,
+    samples=4,
+)
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What happened, as the services answered, and as Prometheus saw it."""
+
+    prometheus: PrometheusServer
+    page: str
+    """/metrics at the end"""
+    begin: float
+    end: float
+    collection: scraper_pb2.Collection
+    dataset: filter_pb2.Dataset
+    run: trainer_pb2.Run
+    evaluation: evaluator_pb2.Evaluation
+
+    def series(self, name: str) -> list[dict[str, str]]:
+        """Labels of all series of that name, whenever they were there."""
+        found: list[dict[str, str]] = self.prometheus.ask(
+            "series", **{"match[]": name}, start=str(self.begin), end=str(self.end)
+        )
+        return found
+
+    def over_time(self, expression: str) -> list[dict[str, Any]]:
+        """The values that an expression had while all this happened."""
+        found: list[dict[str, Any]] = self.prometheus.ask(
+            "query_range",
+            query=expression,
+            start=str(self.begin),
+            end=str(self.end),
+            step="2",
+        )["result"]
+        return found
+
+    def largest(self, expression: str) -> float:
+        return max(float(value) for one in self.over_time(expression) for _, value in one["values"])
+
+
+@pytest.fixture(scope="module")
+def watched(minio: MinioServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    folder = tmp_path_factory.mktemp("watched")
+    metrics_port = free_port()
+    config = folder / "prometheus.yml"
+    config.write_text(yaml.safe_dump(configuration(metrics_port, minio.port)))
+    begin = time.time()
+    with (
+        InstagramServer() as instagram,
+        running_prometheus(config, folder) as prometheus,
+        stack(folder, minio, instagram, metrics_port) as address,
+        connect(address) as clients,
+    ):
+        results = use(clients, folder, instagram)
+        metrics = f"http://127.0.0.1:{metrics_port}/metrics"
+        with urllib.request.urlopen(metrics, timeout=10) as answer:
+            page = answer.read().decode()
+        time.sleep(3)  # the last scrapes
+        yield Watched(prometheus, page, begin, time.time(), *results)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def configuration(metrics_port: int, minio_port: int) -> dict[str, Any]:
+    """The one that docs/monitoring.md gives, with MinIO, for other ports, and every second."""
+    path = ROOT / "examples" / "monitoring" / "prometheus.yml"
+    values: dict[str, Any] = yaml.safe_load(path.read_text())
+    values["global"] = {
+        "scrape_interval": "1s",
+        "scrape_timeout": "1s",
+        "evaluation_interval": "1s",
+    }
+    values["rule_files"] = [str(path.parent / pattern) for pattern in values["rule_files"]]
+    (ours,) = values["scrape_configs"]
+    ours["static_configs"][0]["targets"] = [f"127.0.0.1:{metrics_port}"]
+    commented = path.read_text().partition("# - job_name: tagloom-minio")[2]
+    text = "- job_name: tagloom-minio" + commented.replace("\n# ", "\n")
+    (theirs,) = yaml.safe_load(text)
+    del theirs["scrape_interval"]
+    theirs["static_configs"][0]["targets"] = [f"127.0.0.1:{minio_port}"]
+    values["scrape_configs"].append(theirs)
+    return values
+
+
+@contextlib.contextmanager
+def stack(
+    folder: Path, minio: MinioServer, instagram: InstagramServer, metrics_port: int
+) -> Iterator[str]:
+    """`tagloom up` in a bucket of its own; its address."""
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("TAGLOOM_")}
+    session, log = folder / "session.json", folder / "stack.log"
+    session.write_text(json.dumps(SESSION))
+    environment = {
+        **clean,
+        **minio.environment,
+        "OMP_NUM_THREADS": "1",
+        "TAGLOOM_TORCH_THREADS": "1",
+        "TAGLOOM_INSTAGRAM_URL": instagram.url,
+        "TAGLOOM_INSTAGRAM_PAUSE_S": "0",
+        "TAGLOOM_INSTAGRAM_SESSION": str(session),
+    }
+    command = [
+        *(sys.executable, "-m", "tagloom.cli", "up"),
+        *("--store", f"s3://watched/{uuid.uuid4().hex}", "--address", "127.0.0.1:0"),
+        *("--metrics-address", f"127.0.0.1:{metrics_port}"),
+    ]
+    with log.open("wb") as stderr:
+        process = subprocess.Popen(command, env=environment, stderr=stderr)
+    try:
+        deadline = time.monotonic() + 60
+        while not (found := re.search(r"serving .* at (127\.0\.0\.1:\d+)", log.read_text())):
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.1)
+        yield found[1]
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0, log.read_text()[-3000:]
+
+
+def use(
+    clients: Clients, folder: Path, instagram: InstagramServer
+) -> tuple[scraper_pb2.Collection, filter_pb2.Dataset, trainer_pb2.Run, evaluator_pb2.Evaluation]:
+    """Photos, a dataset, a run, an evaluation, pictures; and some of Instagram with a pause."""
+    spec = find_spec("skimage")
+    assert spec is not None
+    assert spec.origin is not None
+    (folder / "photos").mkdir()
+    for name in ("chelsea.png", "coffee.png", "astronaut.png", "camera.png"):
+        shutil.copy2(Path(spec.origin).parent / "data" / name, folder / "photos" / name)
+    request = scraper_pb2.CreateCollectionRequest(collection_id="photos")
+    request.folder.path = str(folder / "photos")
+    collection = clients.wait(
+        clients.scraper.CreateCollection(request), scraper_pb2.Collection, timeout_s=120
+    )
+    instagram.world.add_hashtag("betta", make_posts(Profile("cats", "1"), 4))
+    instagram.fail("image", Answer.failure(429, "no", Retry_After="3"), after=1)
+    request = scraper_pb2.CreateCollectionRequest(collection_id="fish")
+    request.hashtag.hashtag = "betta"
+    clients.wait(clients.scraper.CreateCollection(request), scraper_pb2.Collection, timeout_s=120)
+    dataset = clients.wait(
+        clients.filter.CreateDataset(
+            filter_pb2.CreateDatasetRequest(
+                dataset_id="squares",
+                collection="collections/photos",
+                resolution=256,
+                crop=filter_pb2.Crop(mode=filter_pb2.Crop.MODE_TILES, tile_size=64, output_size=16),
+                held_out_ratio=0.25,
+            )
+        ),
+        filter_pb2.Dataset,
+        timeout_s=300,
+    )
+    run = clients.wait(
+        clients.trainer.CreateRun(
+            trainer_pb2.CreateRunRequest(
+                run_id="cats-0123456789", dataset="datasets/squares", options=TRAINING
+            )
+        ),
+        trainer_pb2.Run,
+        timeout_s=600,
+    )
+    evaluation = clients.wait(
+        clients.evaluator.CreateEvaluation(
+            evaluator_pb2.CreateEvaluationRequest(
+                evaluation_id="e",
+                run=run.name,
+                metrics=[evaluator_pb2.METRIC_KERNEL],
+                samples=16,
+            )
+        ),
+        evaluator_pb2.Evaluation,
+        timeout_s=300,
+    )
+    pictures = generator_pb2.GenerateImagesRequest(network=run.best_snapshot, seeds=range(24))
+    assert len(list(clients.generator.GenerateImages(pictures, timeout=120))) == 24
+    return collection, dataset, run, evaluation
+
+
+def test_every_metric_that_is_named_is_found(watched: Watched) -> None:
+    named = {name for expression in expressions() for name in expression.metrics}
+    missing = {name for name in named - NEEDS_A_GPU if not watched.series(name)}
+    assert not missing
+    for name in NEEDS_A_GPU:
+        assert watched.prometheus.ask("metadata", metric=name)[name][0]["type"] == "gauge"
+
+
+def test_every_metric_of_a_run_is_shown_somewhere(watched: Watched) -> None:
+    """Nobody should have to know of a number that no dashboard and no alert uses."""
+    named = {name for expression in expressions() for name in expression.metrics}
+    ours = {
+        name
+        for name in watched.prometheus.ask("label/__name__/values")
+        if name.startswith("tagloom_") and not name.endswith(("_bucket", "_sum", "_count"))
+    }
+    assert ours <= named
+
+
+@pytest.mark.parametrize("expression", expressions(), ids=lambda entry: entry.where)
+def test_every_panel_has_something_to_show(watched: Watched, expression: Expression) -> None:
+    found = watched.over_time(expression.text)  # raises what Prometheus thinks is wrong with it
+    is_alert = ".json: " not in expression.where
+    if is_alert or expression.metrics & NEEDS_A_GPU:
+        return
+    if expression.where in EMPTY_IN_GOOD_TIMES:
+        assert not found, "take it off the list"
+    else:
+        assert found, "a panel that stays empty"
+
+
+def test_no_alert_fires_while_all_is_well(watched: Watched) -> None:
+    rules = [rule for group in watched.prometheus.ask("rules")["groups"] for rule in group["rules"]]
+    assert {rule["name"] for rule in rules} == {
+        entry.where.partition(": ")[2] for entry in expressions() if ".json" not in entry.where
+    }
+    assert {rule["health"] for rule in rules} == {"ok"}
+    assert watched.prometheus.ask("alerts")["alerts"] == []
+
+
+def test_what_prometheus_saw_is_what_happened(watched: Watched) -> None:
+    run, largest = watched.run, watched.largest
+    assert run.state == trainer_pb2.Run.STATE_SUCCEEDED
+    last_tick = largest("tagloom_training_tick_kimg")
+    assert 0.5 < last_tick <= 1.0
+    assert largest("tagloom_training_images_seen") <= run.images_seen == 1000
+    assert largest("tagloom_training_images_wanted") == 1000
+    assert largest("tagloom_training_snapshot_interval_images") == 200
+    for name in ("peak_memory_bytes", "seconds_per_kimg", "snapshot_score", "g_gradient_norm"):
+        assert largest(f"tagloom_training_{name}") > 0
+    assert not watched.prometheus.query("tagloom_training_images_seen"), "outlived its run"
+    assert largest('tagloom_training_runs_ended_total{outcome="succeeded"}') == 1
+    stored = 'tagloom_scraper_items_total{source="folder",state="stored"}'
+    assert largest(stored) == watched.collection.stored_count == 4
+    kept = 'tagloom_filter_images_total{verdict="kept"}'
+    assert largest(kept) == watched.dataset.kept_count == 2
+    assert largest("tagloom_evaluator_snapshots_total") == len(watched.evaluation.snapshots)
+    assert largest("tagloom_generator_images_total") == 24
+    assert largest("tagloom_scraper_paused_until_timestamp_seconds") > watched.begin
+    assert largest("sum(tagloom_store_failures_total)") == 0
+
+
+def test_the_store_counts_what_workers_ask_of_it_too(watched: Watched) -> None:
+    """Photos are read in processes below processes; MinIO saw each of these requests."""
+    ours = watched.largest('tagloom_store_request_seconds_count{request="get"}')
+    theirs = watched.largest('minio_s3_requests_total{api="getobject"}')
+    # The training process and its scorer read by themselves: MinIO sees those besides.
+    assert ours > 0
+    photos = watched.collection.stored_count
+    assert theirs >= ours - photos, (ours, theirs)
+
+
+def test_promtool_finds_no_fault_with_the_names(watched: Watched) -> None:
+    code, output = run_promtool("check", "metrics", cwd=ROOT, stdin=watched.page)
+    faults = [
+        line
+        for line in output.splitlines()
+        if line.startswith(("tagloom_", "error")) and "kimg" not in line
+    ]
+    assert not faults
+    assert code in (0, 3), output  # 3: remarks, on other people's names
+
+
+def test_labels_are_few_and_nobody_elses(watched: Watched) -> None:
+    """No label grows with use, but the run's on its own gauges."""
+    for name in watched.prometheus.ask("label/__name__/values"):
+        if not name.startswith("tagloom_"):
+            continue
+        series = watched.series(name)
+        labels = {label for one in series for label in one} - {"__name__", "job", "instance", "app"}
+        if name.startswith("tagloom_training_") and "run" in labels:
+            assert len({one["run"] for one in series}) == 1
+        else:
+            assert "run" not in labels
+        assert not {label for label in labels if label.startswith("exported_")}
+        assert len(series) <= 150, (name, len(series))
