@@ -18,19 +18,21 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipelines.identity import folder_fingerprint, inputs_sha256
 from pipelines.spec import Experiment, load_experiment
-from pipelines.steps.events import VARIABLE, Event, Failed, Tail
-from tagloom import errors
+from pipelines.steps.events import VARIABLE, Event, Failed, Tail, as_error
+from pipelines.steps.ledger import Ledger, earlier
 from tagloom.artifacts import experiment as artifacts
 from tagloom.artifacts import layout
-from tagloom.artifacts.base import now
-from tagloom.errors import DataLoss, FailedPrecondition, NotFound, TagloomError
+from tagloom.errors import FailedPrecondition, TagloomError
 from tagloom.store import Store, open_store
 
-__all__ = ["ExperimentRun"]
+if TYPE_CHECKING:
+    from pipelines.kubeflow.run import KubeflowRun
+
+__all__ = ["ExperimentRun", "experiment_inputs", "pipeline_arguments"]
 
 _LOOK_S = 0.2
 _STOP_S = 10.0
@@ -63,21 +65,25 @@ class ExperimentRun:
         """
         spec = load_experiment(path)
         store = open_store(store_url)
-        inputs: dict[str, Any] = {"experiment": spec.model_dump(mode="json")}
-        if spec.collect.folder is not None:
-            inputs["listing"] = folder_fingerprint(Path(spec.collect.folder))
-        digest = inputs_sha256(inputs)
-        earlier = _earlier(store, spec.experiment)
+        digest = experiment_inputs(spec)
+        before = earlier(store, spec.experiment)
         if fresh:
             return cls(spec, store, secrets.token_hex(4), digest, None)
         complete = (
-            earlier is not None
-            and earlier.state == "succeeded"
-            and earlier.inputs_sha256 == digest
-            and all(store.exists(key) for key in _keys(earlier))
+            before is not None
+            and before.state == "succeeded"
+            and before.inputs_sha256 == digest
+            and all(store.exists(key) for key in _keys(before))
         )
-        salt = earlier.salt if earlier else ""
-        return cls(spec, store, salt, digest, earlier if complete else None)
+        salt = before.salt if before else ""
+        return cls(spec, store, salt, digest, before if complete else None)
+
+    @staticmethod
+    def on_kubeflow() -> type[KubeflowRun]:
+        """The same experiment on a cluster; its imports are of no concern to a laptop."""
+        from pipelines.kubeflow.run import KubeflowRun
+
+        return KubeflowRun
 
     @property
     def report_key(self) -> str:
@@ -86,16 +92,7 @@ class ExperimentRun:
 
     def arguments(self) -> dict[str, Any]:
         """The pipeline's arguments."""
-        experiment = self.spec.model_dump(mode="json", exclude_defaults=True)
-        parts = {part: experiment.get(part, {}) for part in ("collect", "filter", "train")}
-        return {
-            "name": self.spec.experiment,
-            **parts,
-            "evaluate": experiment.get("evaluate", {}),
-            "experiment": experiment,
-            "salt": self.salt,
-            "inputs": self.inputs,
-        }
+        return pipeline_arguments(self.spec, self.salt, self.inputs)
 
     def execute(
         self, target: str, on_event: Callable[[Event], None], *, private: bool = False
@@ -109,7 +106,8 @@ class ExperimentRun:
         (PIPELINE_FAILED) with the log's place. An interrupt stops the pipeline and leaves all that
         is durable for the next run.
         """
-        self._begin()
+        # Makes the salt durable, so that an interrupted fresh start continues as one.
+        Ledger(self.store, self.spec, self.inputs, self.salt).begin()
         folder = Path(tempfile.mkdtemp(prefix="tagloom-run-"))
         failed = self._run(_environment(target, self.store.url, private), folder, on_event)
         if failed:
@@ -117,23 +115,6 @@ class ExperimentRun:
         shutil.rmtree(folder, ignore_errors=True)
         key = layout.experiment_document(self.spec.experiment)
         return artifacts.Experiment.load(self.store, key, f"experiments/{self.spec.experiment}")
-
-    def _begin(self) -> None:
-        """Makes the salt durable, so that an interrupted fresh start continues as one."""
-        earlier = _earlier(self.store, self.spec.experiment)
-        document = artifacts.Experiment(
-            id=self.spec.experiment,
-            create_time=earlier.create_time if earlier else now(),
-            update_time=now(),
-            state="running",
-            inputs_sha256=self.inputs,
-            salt=self.salt,
-            # What the last complete run made stays named until this one is complete.
-            collection=earlier.collection if earlier else "",
-            dataset=earlier.dataset if earlier else "",
-            outcomes=earlier.outcomes if earlier else (),
-        )
-        self.store.put(layout.experiment_document(self.spec.experiment), document.to_bytes())
 
     def _run(
         self, environment: dict[str, str], folder: Path, on_event: Callable[[Event], None]
@@ -169,12 +150,36 @@ class ExperimentRun:
         if process.returncode == 0:
             return None
         if failed:
-            return _as_error(failed)
+            return as_error(failed)
         return FailedPrecondition(
             f"The pipeline ended with exit code {process.returncode}; its log says why: {log}.",
             reason="PIPELINE_FAILED",
             log=log,
         )
+
+
+def experiment_inputs(spec: Experiment, *, here: bool = True) -> str:
+    """SHA-256 of all that an experiment starts from: its file's meaning, a folder's listing.
+
+    here: a folder of photos is one of this machine.
+    """
+    inputs: dict[str, Any] = {"experiment": spec.model_dump(mode="json")}
+    if here and spec.collect.folder is not None:
+        inputs["listing"] = folder_fingerprint(Path(spec.collect.folder))
+    return inputs_sha256(inputs)
+
+
+def pipeline_arguments(spec: Experiment, salt: str, inputs: str) -> dict[str, Any]:
+    """The arguments of `pipelines.experiment`, whoever runs it."""
+    experiment = spec.model_dump(mode="json", exclude_defaults=True)
+    parts = ("filter", "train", "evaluate")
+    return {
+        "name": spec.experiment,
+        **{part: experiment.get(part, {}) for part in parts},
+        "experiment": experiment,
+        "salt": salt,
+        "inputs": inputs,
+    }
 
 
 def _environment(target: str, store_url: str, private: bool) -> dict[str, str]:
@@ -185,15 +190,6 @@ def _environment(target: str, store_url: str, private: bool) -> dict[str, str]:
     return environment
 
 
-def _earlier(store: Store, experiment: str) -> artifacts.Experiment | None:
-    key = layout.experiment_document(experiment)
-    try:
-        return artifacts.Experiment.load(store, key, f"experiments/{experiment}")
-    except (NotFound, DataLoss):
-        # Damaged: the services know what exists, so running again costs little.
-        return None
-
-
 def _keys(document: artifacts.Experiment) -> list[str]:
     """What must be there for the experiment to count as complete."""
     keys = [layout.experiment_report(document.id)]
@@ -202,13 +198,6 @@ def _keys(document: artifacts.Experiment) -> list[str]:
         run, snapshot = layout.parse_name(outcome.best_snapshot, "runs/{}/snapshots/{}")
         keys.append(layout.snapshot_manifest(run, snapshot))
     return keys
-
-
-def _as_error(failed: Failed) -> TagloomError:
-    """The error that ended a step, as it was raised there."""
-    kind = getattr(errors, failed.error, TagloomError)
-    error: TagloomError = kind(failed.message, reason=failed.reason, **failed.metadata)
-    return error
 
 
 def _ended(process: subprocess.Popen[bytes]) -> bool:

@@ -282,10 +282,13 @@ def parse_experiment(text: str, file: str) -> Experiment:
     return parse_document(text, file, Experiment)
 
 
-def load_experiment(path: Path) -> Experiment:
+def load_experiment(path: Path, *, here: bool = True) -> Experiment:
     """Reads an experiment file; a relative `collect.folder` is taken from the file's folder.
 
-    Raises InvalidArgument (SPEC_NOT_READABLE, SPEC_INVALID).
+    here: the scraper runs on this machine. Where it runs elsewhere, the folder is one of its own
+    machine, and its path has to be absolute.
+
+    Raises InvalidArgument (SPEC_NOT_READABLE, SPEC_INVALID, FOLDER_ELSEWHERE).
     """
     from tagloom.errors import InvalidArgument
 
@@ -307,6 +310,16 @@ def load_experiment(path: Path) -> Experiment:
         ) from error
     spec = parse_experiment(text, str(path))
     if spec.collect.folder is None:
+        return spec
+    if not here:
+        if not spec.collect.folder.startswith("/"):
+            raise InvalidArgument(
+                f"{path}: collect.folder is {spec.collect.folder!r}, but the photos are read by "
+                "the scraper on the cluster; mount them there and give the absolute path, or "
+                "collect a hashtag or a profile.",
+                reason="FOLDER_ELSEWHERE",
+                folder=spec.collect.folder,
+            )
         return spec
     folder = (path.parent / Path(spec.collect.folder).expanduser()).resolve()
     collect = spec.collect.model_copy(update={"folder": str(folder)})

@@ -1,10 +1,11 @@
-"""The image that every step runs in on a cluster; on a laptop the steps run in this environment."""
+"""The image that a step names where it runs in no container.
+
+On a laptop `kfp.local` runs the steps in this environment, and warns unless the name says "python".
+For a cluster `pipelines.cluster` sets the real one.
+"""
 
 from __future__ import annotations
 
-import os
-
 __all__ = ["IMAGE"]
 
-IMAGE = os.environ.get("TAGLOOM_PIPELINES_IMAGE", "tagloom/pipelines-python:latest")
-"""Needs `tagloom[pipelines]` and nothing else. `kfp.local` warns unless the name says "python"."""
+IMAGE = "tagloom/pipelines-python"

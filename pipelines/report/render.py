@@ -11,16 +11,27 @@ from markupsafe import Markup
 from pipelines.report.charts import Chart
 from pipelines.report.gather import Materials
 from pipelines.report.view import build_view
+from pipelines.spec import Experiment
+from pipelines.steps.events import Closed
 
-__all__ = ["chart_svg", "render"]
+__all__ = ["chart_svg", "render", "render_closing"]
 
 _TEMPLATES = resources.files("pipelines.report") / "templates"
 
 
-def render(materials: Materials, spec_yaml: str) -> str:
-    """The page: styles, charts and pictures inside, nothing loaded from elsewhere."""
+def render(materials: Materials, spec_yaml: str, notice: str = "") -> str:
+    """The page: styles, charts and pictures inside, nothing loaded from elsewhere.
+
+    notice: what the reader has to know first, such as that it is not all there.
+    """
     page = _environment().get_template("report.html.j2")
-    return page.render(view=build_view(materials, spec_yaml), css=Markup(_css()))
+    return page.render(view=build_view(materials, spec_yaml), notice=notice, css=Markup(_css()))
+
+
+def render_closing(spec: Experiment, closed: Closed) -> str:
+    """A short page: how an experiment ended, and the names of what it made."""
+    page = _environment().get_template("closing.html.j2")
+    return page.render(spec=spec, closed=closed, css=Markup(_css()))
 
 
 def chart_svg(chart: Chart) -> str:

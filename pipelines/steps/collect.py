@@ -9,18 +9,23 @@ from google.longrunning import operations_pb2
 
 from pipelines.identity import folder_fingerprint, resource_id
 from pipelines.report.words import count
-from pipelines.spec import CollectSpec
+from pipelines.spec import CollectSpec, Experiment
+from pipelines.steps.ledger import open_ledger
 from pipelines.steps.session import step
 from tagloom.v1 import scraper_pb2
 
 __all__ = ["collect_photos", "collect_request"]
 
 
-def collect_photos(experiment: str, collect: dict[str, Any], salt: str) -> scraper_pb2.Collection:
-    """Returns the collection, complete."""
-    request = collect_request(experiment, CollectSpec.model_validate(collect), salt)
+def collect_photos(experiment: dict[str, Any], salt: str, inputs: str) -> scraper_pb2.Collection:
+    """Returns the collection, complete. As the first step it says that the experiment is begun."""
+    spec = Experiment.model_validate(experiment)
+    request = collect_request(spec.experiment, spec.collect, salt)
     name = f"collections/{request.collection_id}"
     with step("collect") as current:
+        ledger = open_ledger(spec, inputs, salt)
+        if ledger is not None:
+            ledger.begin()
         scraper = current.clients.scraper
 
         def create(request_id: str) -> operations_pb2.Operation:

@@ -13,7 +13,7 @@ from pipelines.steps.session import step
 from tagloom.artifacts.experiment import Outcome
 from tagloom.v1 import evaluator_pb2
 
-__all__ = ["evaluate_request", "evaluate_run"]
+__all__ = ["evaluate_request", "evaluate_run", "outcome_of"]
 
 _FAMILIES = {"fid": "frechet", "kid": "kernel"}
 
@@ -38,7 +38,12 @@ def evaluate_run(cell: dict[str, Any]) -> tuple[evaluator_pb2.Evaluation, dict[s
             evaluator_pb2.Evaluation,
         )
         current.sentence = evaluation.gate.sentence
-    outcome = Outcome(
+    return evaluation, outcome_of(planned, evaluation).model_dump(mode="json")
+
+
+def outcome_of(planned: PlannedRun, evaluation: evaluator_pb2.Evaluation) -> Outcome:
+    """What became of a cell."""
+    return Outcome(
         label=planned.label,
         run=evaluation.run,
         evaluation=evaluation.name,
@@ -47,7 +52,6 @@ def evaluate_run(cell: dict[str, Any]) -> tuple[evaluator_pb2.Evaluation, dict[s
         gate_passed=evaluation.gate.passed,
         gate_sentence=evaluation.gate.sentence,
     )
-    return evaluation, outcome.model_dump(mode="json")
 
 
 def evaluate_request(planned: PlannedRun) -> evaluator_pb2.CreateEvaluationRequest:

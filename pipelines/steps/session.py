@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TypeVar
 
 from google.longrunning import operations_pb2
@@ -18,6 +20,9 @@ from tagloom.errors import FailedPrecondition, NotFound, TagloomError
 from tagloom.v1 import operation_pb2
 
 __all__ = ["Step", "step"]
+
+TERMINATION_LOG = "/dev/termination-log"
+"""a container's last words, which Kubernetes shows as the reason of its end"""
 
 ATTEMPTS = 50
 """failed attempts at one resource that are remembered before somebody has to look"""
@@ -119,7 +124,9 @@ def step(name: str, label: str = "") -> Iterator[Step]:
                 metadata=error.metadata,
             )
         )
-        raise SystemExit(f"{error.message} [{error.reason}]") from error
+        sentence = f"{error.message} [{error.reason}]"
+        _last_words(sentence)
+        raise SystemExit(sentence) from error
     tell(
         Finished(
             step=name,
@@ -129,3 +136,11 @@ def step(name: str, label: str = "") -> Iterator[Step]:
             reused=current.reused,
         )
     )
+
+
+def _last_words(sentence: str) -> None:
+    """Leaves the sentence where the kubelet looks for it; nowhere outside of a container."""
+    path = Path(os.environ.get("TAGLOOM_TERMINATION_LOG", TERMINATION_LOG))
+    with contextlib.suppress(OSError):
+        if path.is_file():
+            path.write_text(sentence[:4000], encoding="utf-8")  # the kubelet reads 4 KiB

@@ -33,7 +33,7 @@ class Experiment(Manifest):
     id: str
     create_time: datetime
     update_time: datetime
-    state: Literal["running", "succeeded"]
+    state: Literal["running", "succeeded", "failed"]
     inputs_sha256: str
     """of the experiment file's meaning and of the photos' listing: equal inputs need no new run"""
     salt: str = ""
@@ -43,4 +43,6 @@ class Experiment(Manifest):
     dataset: str = ""
     """`datasets/{id}`"""
     outcomes: tuple[Outcome, ...] = ()
-    """one a cell, in the order of the grid"""
+    """one a cell, in the order of the grid; of a failed experiment, one a cell that was scored"""
+    error: str = ""
+    """why it failed, one sentence"""

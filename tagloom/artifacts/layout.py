@@ -20,6 +20,7 @@ __all__ = [
     "dataset_verdicts",
     "evaluation",
     "experiment_document",
+    "experiment_partial_report",
     "experiment_report",
     "experiment_spec",
     "image",
@@ -216,6 +217,11 @@ def experiment_spec(experiment_id: str) -> str:
 def experiment_report(experiment_id: str) -> str:
     """The self-contained report."""
     return f"experiments/{experiment_id}/report.html"
+
+
+def experiment_partial_report(experiment_id: str) -> str:
+    """The page about what a failed experiment made before it failed; gone when one succeeds."""
+    return f"experiments/{experiment_id}/partial-report.html"
 
 
 def statistics(content_sha256: str, extractor: str) -> str:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tagloom.client.clients import Progress as OnProgress
     from tagloom.v1 import operation_pb2
 
-__all__ = ["Bars", "remaining"]
+__all__ = ["Bars", "remaining", "show_event"]
 
 _QUIET_S = 15.0
 """without a terminal: at most one line a bar in so many seconds, unless its phase changes"""
@@ -130,6 +130,20 @@ class Bars:
             return
         self._told[title] = (phase, now)
         print(f"{title}: {phase} {text}".rstrip(), file=sys.stderr, flush=True)
+
+
+def show_event(bars: Bars, event: Any) -> None:
+    """What a step of the pipeline told (`pipelines.steps.events`)."""
+    title = f"{event.step} ({event.label})" if event.label else event.step
+    if event.kind == "started":
+        bars.show(title, "", 0, 0, None, "")
+    elif event.kind == "progressed":
+        bars.show(title, event.phase, event.done, event.total, event.eta_s, event.message)
+    elif event.kind == "finished":
+        how = "there already" if event.reused else f"{event.seconds:.0f} s"
+        bars.end(title, f"{event.sentence} ({how})" if event.sentence else how)
+    elif event.kind == "failed":
+        bars.end(title, f"failed: {event.reason}", ok=False)
 
 
 def _amount(done: int, total: int) -> str:

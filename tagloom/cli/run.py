@@ -1,4 +1,4 @@
-"""`tagloom run`: an experiment file, all the way to its report."""
+"""`tagloom run`: an experiment file, all the way to its report, here or on a cluster."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from urllib.parse import unquote, urlsplit
 
 import click
 
-from tagloom.cli.bars import Bars
+from tagloom.cli.bars import Bars, show_event
+from tagloom.cli.kubeflow import KubeflowOptions, kubeflow_options, run_on_kubeflow
 from tagloom.cli.session import Session, command_options
 from tagloom.errors import FailedPrecondition
 
@@ -20,14 +21,22 @@ __all__ = ["run_command"]
 @click.command("run")
 @click.argument("experiment", type=click.Path(path_type=Path))
 @click.option("--fresh", is_flag=True, help="Start over under new names; what there is stays.")
+@kubeflow_options
 @command_options
-def run_command(session: Session, experiment: Path, fresh: bool) -> None:
+def run_command(
+    session: Session, experiment: Path, fresh: bool, kubeflow: KubeflowOptions | None
+) -> None:
     """Run an EXPERIMENT file: collect, filter, train, evaluate, report.
 
     A second run reuses all that is there: an unchanged experiment ends at once, a changed one
     repeats only the steps that the change concerns, an interrupted one continues.
+
+    With --kubeflow the steps run on a cluster, against the services and the store there.
     """
     kind = _experiment_run()
+    if kubeflow is not None:
+        run_on_kubeflow(session, kind.on_kubeflow(), experiment, kubeflow, fresh=fresh)
+        return
     prepared = kind.prepare(experiment, session.store_url, fresh=fresh)
     if prepared.finished is not None:
         _answer(session, prepared, prepared.finished, reused=True)
@@ -35,7 +44,7 @@ def run_command(session: Session, experiment: Path, fresh: bool) -> None:
     begin = time.monotonic()
     with session.clients() as clients, Bars() as bars:
         finished = prepared.execute(
-            clients.target, lambda event: _show(bars, event), private=not session.target
+            clients.target, lambda event: show_event(bars, event), private=not session.target
         )
     _answer(session, prepared, finished, reused=False, seconds=time.monotonic() - begin)
 
@@ -55,19 +64,6 @@ def _experiment_run() -> Any:
         "The pipeline is not installed; pip install 'tagloom[pipelines]'.",
         reason="PIPELINES_NOT_INSTALLED",
     )
-
-
-def _show(bars: Bars, event: Any) -> None:
-    title = f"{event.step} ({event.label})" if event.label else event.step
-    if event.kind == "started":
-        bars.show(title, "", 0, 0, None, "")
-    elif event.kind == "progressed":
-        bars.show(title, event.phase, event.done, event.total, event.eta_s, event.message)
-    elif event.kind == "finished":
-        how = "there already" if event.reused else f"{event.seconds:.0f} s"
-        bars.end(title, f"{event.sentence} ({how})" if event.sentence else how)
-    else:
-        bars.end(title, f"failed: {event.reason}", ok=False)
 
 
 def _answer(

@@ -13,7 +13,7 @@ from tagloom.artifacts import layout
 from tagloom.artifacts.base import now
 from tagloom.artifacts.experiment import Experiment, Outcome
 from tagloom.errors import FailedPrecondition, InvalidArgument, Unavailable
-from tagloom.store import Store, open_store
+from tagloom.store import Store
 
 FILE = """\
 experiment: cats
@@ -117,7 +117,7 @@ def test_the_pipelines_arguments_are_json_without_what_is_default(file: Path, ur
     arguments = ExperimentRun.prepare(file, url).arguments()
     assert json.loads(json.dumps(arguments)) == arguments
     assert arguments["train"] == {"kimg": 2.0}
-    assert arguments["collect"] == {"folder": str(file.parent / "photos")}
+    assert arguments["experiment"]["collect"] == {"folder": str(file.parent / "photos")}
     assert arguments["evaluate"] == {}
 
 
@@ -135,11 +135,15 @@ def test_the_error_of_a_step_comes_back_as_it_was(file: Path, url: str) -> None:
     with pytest.raises(Unavailable, match=r"127\.0\.0\.1:1") as caught:
         run.execute("127.0.0.1:1", events.append)
     assert caught.value.reason == "SERVER_UNREACHABLE"
-    assert [event.kind for event in events] == ["started", "failed"]
-    assert isinstance(events[-1], Failed)
+    steps = [(event.step, event.kind) for event in events]
+    assert steps[:2] == [("collect", "started"), ("collect", "failed")]
+    assert isinstance(events[1], Failed)
+    # The exit handler still runs: what went wrong stands in the store.
+    assert steps[2:] == [("close", "started"), ("close", "closed"), ("close", "finished")]
     document = Experiment.load(run.store, layout.experiment_document("cats"), "cats")
-    assert document.state == "running"
-    assert open_store(url).exists(layout.experiment_document("cats"))
+    assert document.state == "failed"
+    assert "127.0.0.1:1" in document.error
+    assert ExperimentRun.prepare(file, url).finished is None
 
 
 def test_a_pipeline_that_dies_without_a_word_names_its_log(

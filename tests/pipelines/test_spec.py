@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.spec import Cell, load_experiment, parse_experiment
-from pipelines.steps.report import to_yaml
+from pipelines.steps.ledger import to_yaml
 from tagloom.errors import InvalidArgument
 
 EXAMPLES = sorted(Path(__file__).parents[2].joinpath("examples").glob("*.yaml"))
