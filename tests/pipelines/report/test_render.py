@@ -13,8 +13,10 @@ from PIL import Image
 
 from pipelines.report.gather import Materials, shown
 from pipelines.report.pictures import sample
-from pipelines.report.render import render
+from pipelines.report.render import render, render_closing
 from pipelines.report.scores import score_charts
+from pipelines.steps.events import Closed
+from tagloom.artifacts.experiment import Outcome
 
 from .conftest import EVIL, encoded, run_materials, score, verdict
 
@@ -163,3 +165,37 @@ def test_the_wall_of_rejected_photos_shows_every_reason_first() -> None:
     walls = shown([*faces, rare])
     assert len(walls) == 48
     assert rare in walls
+
+
+def test_what_is_missing_is_said_first(materials: Callable[..., Materials]) -> None:
+    page = Page(render(materials(), "experiment: cats", notice=f"Not complete. {EVIL}"))
+    assert f"Not complete. {EVIL}" in page.text
+    assert "Incomplete" not in Page(render(materials(), "experiment: cats")).text
+
+
+@pytest.mark.parametrize("state", ["succeeded", "failed"])
+def test_the_closing_page(materials: Callable[..., Materials], state: str) -> None:
+    outcome = Outcome(
+        label="scratch, ada",
+        run="runs/r",
+        evaluation="evaluations/e",
+        best_snapshot="runs/r/snapshots/000002.000",
+        kernel_distance=0.5,
+        gate_passed=True,
+        gate_sentence="It fell.",
+    )
+    closed = Closed(
+        step="close",
+        state=state,
+        error=EVIL if state == "failed" else "",
+        report="s3://tagloom/experiments/cats/report.html",
+        collection="collections/c",
+        outcomes=(outcome,),
+    )
+    page = Page(render_closing(materials().spec, closed))
+    for says in ("Cats & <others>", "collections/c", "It fell.", "runs/r/snapshots/000002.000"):
+        assert says in page.text
+    if state == "failed":
+        assert EVIL in page.text
+    else:
+        assert "The report lies at s3://tagloom/experiments/cats/report.html" in page.text
