@@ -8,6 +8,16 @@ import sys
 from pathlib import Path
 
 import pytest
+from google.longrunning import operations_proto_pb2 as operations_pb2
+
+from tagloom.v1 import (
+    evaluator_pb2,
+    filter_pb2,
+    generator_pb2,
+    operation_pb2,
+    scraper_pb2,
+    trainer_pb2,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 BUF = Path(sys.executable).parent / "buf"
@@ -47,3 +57,18 @@ def test_committed_stubs_are_what_the_protos_say(tmp_path: Path) -> None:
     assert fresh.keys() == committed.keys()
     stale = [str(path) for path in fresh if fresh[path] != committed[path]]
     assert not stale, f"run `make protos`: {stale}"
+
+
+def test_every_long_running_method_says_what_its_operation_holds() -> None:
+    """AIP-151: `operation_info` lets a generated client unpack response and metadata."""
+    found = 0
+    for module in (evaluator_pb2, filter_pb2, generator_pb2, scraper_pb2, trainer_pb2):
+        for service in module.DESCRIPTOR.services_by_name.values():
+            for method in service.methods:
+                if method.output_type.full_name != "google.longrunning.Operation":
+                    continue
+                found += 1
+                info = method.GetOptions().Extensions[operations_pb2.operation_info]
+                assert info.response_type in module.DESCRIPTOR.message_types_by_name, method.name
+                assert info.metadata_type in operation_pb2.DESCRIPTOR.message_types_by_name
+    assert found == 6
