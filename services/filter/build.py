@@ -8,13 +8,14 @@ its manifest does.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pydantic import ValidationError
 
-from services.filter.checks import CHECKS, Measured
+from services.filter.checks import CHECKS, FORMAT, Measured
 from services.filter.crop import RESIZE_FILTER
+from services.filter.decode import FORMATS, MAX_PIXELS
 from services.filter.judge import judge
 from services.filter.packing import squares_of, write_zips
 from services.filter.processes import Processes
@@ -30,6 +31,9 @@ from tagloom.progress import Report
 from tagloom.store.interface import ObjectNotFound, Store
 
 __all__ = ["Built", "build_dataset", "existing_dataset"]
+
+_TOLD = 3
+"""reasons that one sentence carries"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +113,7 @@ def build_dataset(store: Store, request: BuildRequest, report: Report) -> Built:
         rejected = Counter(check for verdict in verdicts for check in verdict.failed_checks)
         kept = [verdict for verdict in verdicts if verdict.kept]
         if not kept:
-            raise _none_left(len(verdicts), rejected)
+            raise _none_left(verdicts, rejected)
         report("judge", len(sources), len(sources), f"{len(kept)} of {len(sources)} images stay")
         packed = write_zips(store, processes, request, kept, report)
     store.put(layout.dataset_verdicts(request.dataset), encode_verdicts(verdicts))
@@ -178,13 +182,44 @@ def _judged(
     return verdict.model_copy(update={"tiles": tiles})
 
 
-def _none_left(judged: int, rejected: Counter[str]) -> FailedPrecondition:
+def _none_left(verdicts: Sequence[Verdict], rejected: Counter[str]) -> FailedPrecondition:
     counts = {check: rejected[check] for check in CHECKS if rejected[check]}
-    reasons = ", ".join(f"{count} failed {check}" for check, count in counts.items())
+    loosened = [check for check in counts if check != FORMAT]
+    undecodable = _undecodable(verdicts)
+    if not loosened:
+        sentence = (
+            f"None of the {len(verdicts)} images can be decoded ({undecodable}); collect other "
+            f"photos: whole {', '.join(FORMATS)} files of at most {MAX_PIXELS // 10**6} million "
+            "pixels."
+        )
+    else:
+        reasons = ", ".join(f"{count} failed {check}" for check, count in counts.items())
+        sentence = (
+            f"None of the {len(verdicts)} images passed ({reasons}); collect other photos, or "
+            f"loosen or switch off {' and '.join(loosened)}"
+        )
+        if undecodable:  # no profile can switch that check off
+            sentence += f"; what cannot be decoded stays out ({undecodable})"
+        sentence += "."
     return FailedPrecondition(
-        f"None of the {judged} images passed ({reasons}); collect other photos, or loosen or "
-        "switch off these checks.",
+        sentence,
         reason="NO_IMAGES_LEFT",
-        judged=judged,
+        judged=len(verdicts),
         **{f"failed_{check}": count for check, count in counts.items()},
     )
+
+
+def _undecodable(verdicts: Sequence[Verdict]) -> str:
+    """What is wrong with the files that failed the check of the format, one example a reason."""
+    examples: dict[str, list[str]] = {}
+    for verdict in verdicts:
+        for result in verdict.results:
+            if result.check == FORMAT and not result.passed:
+                examples.setdefault(result.detail.rstrip("."), []).append(verdict.source)
+    told = []
+    for detail, sources in sorted(examples.items(), key=lambda entry: -len(entry[1])):
+        more = f" and {len(sources) - 1} more" if len(sources) > 1 else ""
+        told.append(f"{sources[0]}{more}: {detail}")
+    if len(told) > _TOLD:
+        told[_TOLD:] = [f"and {len(told) - _TOLD} other reasons"]
+    return "; ".join(told)

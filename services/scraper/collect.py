@@ -31,6 +31,9 @@ from tagloom.store.interface import Store
 __all__ = ["CollectRequest", "collect"]
 
 
+_LINKS = ("SYMLINK_OUTSIDE", "SYMLINK_TO_FOLDER", "BROKEN_LINK")
+
+
 @dataclass(frozen=True, slots=True)
 class CollectRequest:
     """What to collect, and what the server allows."""
@@ -130,6 +133,8 @@ def _collect_folder(
     report("collect", len(found), len(found))
     if not ledger.counts["stored"]:
         advice = f"put {', '.join(PHOTO_FORMATS)} files there"
+        if any(item.reason in _LINKS for item in ledger.items):
+            advice += ", the files themselves: links that lead out of the folder are not followed"
         raise _no_photos(f"The folder {source.path}", ledger, advice)
     return ledger
 

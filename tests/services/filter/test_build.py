@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import zipfile
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -210,12 +211,37 @@ def test_a_file_that_kills_its_decoder_is_a_verdict(copied, monkeypatch):
     assert build_dataset(copied, replace(REQUEST, dataset="next"), silent).scanned == 1
 
 
+def test_when_nothing_can_be_decoded_no_check_is_to_blame(store, add_collection, photo_bytes):
+    """`format` cannot be switched off, so that is no advice; what is wrong with the files is."""
+    whole = photo_bytes("chelsea")
+    bomb = bytearray(whole)
+    bomb[16:24] = (30_000).to_bytes(4, "big") * 2  # of the header, whose checksum follows
+    bomb[29:33] = zlib.crc32(bomb[12:29]).to_bytes(4, "big")
+    files = {f"cut{n}.png": whole[: len(whole) // 2 + n] for n in range(3)} | {
+        "bomb.png": bytes(bomb)
+    }
+    add_collection(store, "photos", files)
+    with pytest.raises(FailedPrecondition) as caught:
+        build_dataset(store, REQUEST, silent)
+    assert caught.value.reason == "NO_IMAGES_LEFT"
+    assert caught.value.metadata["failed_format"] == "4"
+    message = caught.value.message
+    assert message.startswith("None of the 4 images can be decoded (cut0.png and 2 more: ")
+    assert "bomb.png: The image has 900 million pixels; at most 100 million" in message
+    assert message.endswith("whole JPEG, PNG, WEBP files of at most 100 million pixels.")
+    assert "switch off" not in message
+
+
 def test_nothing_left_says_why(copied):
     strict = (Threshold(check="sharpness", value=1.0),)
     with pytest.raises(FailedPrecondition) as caught:
         build_dataset(copied, replace(REQUEST, thresholds=strict), silent)
     assert caught.value.reason == "NO_IMAGES_LEFT"
-    assert "2 failed format" in caught.value.message
+    message = caught.value.message
+    assert "2 failed format" in message
+    assert "or loosen or switch off resolution and sharpness and grayscale; what cannot" in message
+    assert "text renamed.jpg: The file is not a JPEG, PNG or WebP image" in message
+    assert "cut off.jpg: The image data are damaged: " in message
     assert caught.value.metadata["failed_sharpness"] == "4"
     with pytest.raises(NotFound):
         get_dataset(copied, "squares")

@@ -109,6 +109,15 @@ def test_bad_folders_leave_nothing_behind(
     assert list(store.iterate()) == []
 
 
+def test_links_out_of_the_folder_alone(store: Store, photo_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "links"
+    folder.mkdir()
+    (folder / "cat.jpg").symlink_to(photo_folder / "cat.jpg")
+    with pytest.raises(FailedPrecondition, match="links that lead out of the folder") as caught:
+        collect(store, request(folder))
+    assert caught.value.metadata["reasons"] == "SYMLINK_OUTSIDE"
+
+
 def test_text_files_renamed(store: Store, tmp_path: Path) -> None:
     for n in range(3):
         (tmp_path / f"{n}.jpg").write_text("text " * n)
