@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from tagloom.artifacts import layout
 from tagloom.artifacts.evaluation import Evaluation
-from tagloom.errors import AlreadyExists, InvalidArgument, NotFound
+from tagloom.errors import AlreadyExists, NotFound
+from tagloom.paging import place_of, token_of
 from tagloom.store.interface import Store
 
 __all__ = [
@@ -41,14 +42,8 @@ def list_evaluations(store: Store, size: int, token: str) -> tuple[list[Evaluati
 
     Raises InvalidArgument (PAGE_TOKEN_INVALID).
     """
-    if token and not layout.RESOURCE_ID.fullmatch(token):
-        raise InvalidArgument(
-            f"{token[:80]!r} is not a page token; pass next_page_token as it was given.",
-            reason="PAGE_TOKEN_INVALID",
-            field="page_token",
-        )
-    after = layout.evaluation(token) if token else ""
-    page = store.list(_PREFIX, after=after, limit=size)
+    place = place_of(token, "evaluations")
+    page = store.list(_PREFIX, after=layout.evaluation(place) if place else "", limit=size)
     found = []
     last = ""
     for info in page.objects:
@@ -57,7 +52,7 @@ def list_evaluations(store: Store, size: int, token: str) -> tuple[list[Evaluati
             found.append(read_evaluation(store, f"evaluations/{last}"))
         except NotFound:
             continue  # removed since the listing
-    return found, last if page.next_after is not None else ""
+    return found, token_of("evaluations", last) if page.next_after is not None else ""
 
 
 def delete_evaluation(store: Store, name: str) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-
 from tagloom.artifacts import layout
 from tagloom.artifacts.dataset import Dataset
-from tagloom.errors import InvalidArgument, NotFound
+from tagloom.errors import NotFound
+from tagloom.paging import page_of
 from tagloom.store.interface import Store
 
 __all__ = ["delete_dataset", "get_dataset", "list_datasets"]
@@ -20,29 +19,25 @@ def get_dataset(store: Store, dataset_id: str) -> Dataset:
 
 
 def list_datasets(store: Store, page_size: int, token: str) -> tuple[list[Dataset], str]:
-    """Up to `page_size` datasets with ids after `token`, by id, and the token of the next page
-    ("" on the last one). Raises InvalidArgument (PAGE_TOKEN_INVALID)."""
-    if token and not layout.RESOURCE_ID.fullmatch(token):
-        raise InvalidArgument(
-            "The page token is none of ours; begin again without one.",
-            reason="PAGE_TOKEN_INVALID",
-            field="page_token",
-        )
+    """Up to `page_size` datasets by id, and the token of the next page ("" on the last one).
+
+    Raises InvalidArgument (PAGE_TOKEN_INVALID).
+    """
     # Keys do not sort as ids do ("a-b/" comes before "a/"), so all of them are listed.
-    ids = sorted(
+    ids = (
         dataset_id
         for info in store.iterate(_PREFIX)
         for dataset_id, _, rest in [info.key.removeprefix(_PREFIX).partition("/")]
         if rest == "manifest.json"
     )
-    rest = ids[bisect_right(ids, token) :]
-    page = []
-    for dataset_id in rest[:page_size]:
+    page, next_token = page_of(ids, "datasets", page_size, token)
+    found = []
+    for dataset_id in page:
         try:
-            page.append(get_dataset(store, dataset_id))
+            found.append(get_dataset(store, dataset_id))
         except NotFound:
             continue  # removed since the listing
-    return page, rest[page_size - 1] if len(rest) > page_size else ""
+    return found, next_token
 
 
 def delete_dataset(store: Store, dataset_id: str) -> None:

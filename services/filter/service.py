@@ -22,8 +22,8 @@ from services.filter.overlay import render_verdict
 from services.filter.request import BuildRequest
 from services.filter.verdicts import read_verdicts
 from tagloom.artifacts import layout
-from tagloom.errors import AlreadyExists, InvalidArgument, NotFound
-from tagloom.paging import page_size
+from tagloom.errors import AlreadyExists, NotFound
+from tagloom.paging import invalid_token, offset_of, page_size, token_of
 from tagloom.rpc.job import Job
 from tagloom.rpc.service import Kit
 from tagloom.v1 import filter_pb2, filter_pb2_grpc
@@ -106,16 +106,18 @@ class FilterService(filter_pb2_grpc.FilterServiceServicer):
     async def ListVerdicts(
         self, request: filter_pb2.ListVerdictsRequest, context: Context
     ) -> filter_pb2.ListVerdictsResponse:
-        wanted, size, start = dataset_id(request.parent), page_size(request.page_size), 0
-        if request.page_token:
-            start = _offset(request.page_token)
+        wanted, size = dataset_id(request.parent), page_size(request.page_size)
+        listed = f"{request.parent}/verdicts"
+        start = offset_of(request.page_token, listed)
         verdicts, total = await asyncio.to_thread(
             read_verdicts, self._kit.store, wanted, start=start, limit=size
         )
+        if start and start >= total:
+            raise invalid_token(request.page_token)
         end = start + len(verdicts)
         return filter_pb2.ListVerdictsResponse(
             verdicts=[verdict_message(verdict) for verdict in verdicts],
-            next_page_token=str(end) if verdicts and end < total else "",
+            next_page_token=token_of(listed, end) if end < total else "",
         )
 
     async def RenderVerdict(
@@ -144,16 +146,6 @@ def _in_progress(name: str, operation: str) -> AlreadyExists:
         resource=name,
         operation=operation,
     )
-
-
-def _offset(token: str) -> int:
-    if not (token.isascii() and token.isdigit() and len(token) <= 18):
-        raise InvalidArgument(
-            "The page token is none of ours; begin again without one.",
-            reason="PAGE_TOKEN_INVALID",
-            field="page_token",
-        )
-    return int(token)
 
 
 def register(kit: Kit) -> None:

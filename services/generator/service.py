@@ -21,9 +21,9 @@ from services.generator.metrics import GeneratorMetrics
 from services.generator.points import Order, closed_path, mixed_points, seed_points
 from tagloom.artifacts import layout
 from tagloom.compute import COMPUTE_ENVIRONMENT
-from tagloom.errors import InvalidArgument, TagloomError
+from tagloom.errors import TagloomError
 from tagloom.networks.catalog import CatalogEntry, list_networks, open_network
-from tagloom.paging import page_size
+from tagloom.paging import page_of, page_size
 from tagloom.rpc.service import Kit
 from tagloom.rpc.workers import WorkerDied, Workers
 from tagloom.v1 import generator_pb2, generator_pb2_grpc
@@ -118,19 +118,13 @@ class GeneratorService(generator_pb2_grpc.GeneratorServiceServicer):
         self, request: generator_pb2.ListNetworksRequest, context: object
     ) -> generator_pb2.ListNetworksResponse:
         """A page of networks."""
-        size, after = page_size(request.page_size), request.page_token
-        if after and not layout.RESOURCE_ID.fullmatch(after):
-            raise InvalidArgument(
-                f"The page token {after[:40]!r} is not one that this list gave; start from the "
-                "first page, with an empty token.",
-                reason="PAGE_TOKEN_INVALID",
-                field="page_token",
-            )
-        found = await asyncio.to_thread(list_networks, self._kit.store)
-        rest = [network for network in found if network.id > after]
+        size = page_size(request.page_size)
+        networks = await asyncio.to_thread(list_networks, self._kit.store)
+        by_id = {network.id: network for network in networks}
+        page, token = page_of(by_id, "networks", size, request.page_token)
         return generator_pb2.ListNetworksResponse(
-            networks=map(network_message, rest[:size]),
-            next_page_token=rest[size - 1].id if len(rest) > size else "",
+            networks=[network_message(by_id[network_id]) for network_id in page],
+            next_page_token=token,
         )
 
     async def _open(self, name: str) -> CatalogEntry:

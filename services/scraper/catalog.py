@@ -8,7 +8,8 @@ from services.scraper.ledger import from_line
 from tagloom.artifacts import layout
 from tagloom.artifacts.collection import Collection, Item
 from tagloom.artifacts.dataset import Dataset
-from tagloom.errors import FailedPrecondition, InvalidArgument, NotFound
+from tagloom.errors import FailedPrecondition, NotFound
+from tagloom.paging import invalid_token, offset_of, place_of, token_of
 from tagloom.store.interface import ObjectNotFound, Store
 
 __all__ = ["delete_collection", "list_collections", "list_items", "read_collection"]
@@ -28,12 +29,10 @@ def list_collections(store: Store, size: int, token: str) -> tuple[list[Collecti
 
     Raises InvalidArgument (PAGE_TOKEN_INVALID).
     """
-    if token and not layout.RESOURCE_ID.fullmatch(token):
-        raise _invalid_token(token)
     found: list[Collection] = []
-    for collection_id in _collection_ids(store, token):
+    for collection_id in _collection_ids(store, place_of(token, "collections")):
         if len(found) == size:
-            return found, found[-1].id
+            return found, token_of("collections", found[-1].id)
         try:
             found.append(read_collection(store, f"collections/{collection_id}"))
         except NotFound:
@@ -44,25 +43,26 @@ def list_collections(store: Store, size: int, token: str) -> tuple[list[Collecti
 def list_items(store: Store, parent: str, size: int, token: str) -> tuple[list[Item], str]:
     """At most `size` items of a collection in the order they were met; the next token or "".
 
-    A token is an offset into the items, which never change. Raises InvalidArgument (INVALID_NAME,
-    PAGE_TOKEN_INVALID), NotFound (RESOURCE_NOT_FOUND).
+    A token holds an offset into the items, which never change.
+
+    Raises InvalidArgument (INVALID_NAME, PAGE_TOKEN_INVALID), NotFound (RESOURCE_NOT_FOUND).
     """
     collection = read_collection(store, parent)
     key = layout.collection_items(collection.id)
     total = store.head(key).size
-    offset = _offset(token)
+    offset = offset_of(token, f"{parent}/items")
     with store.open(key) as stream:
         if offset:
             if offset >= total:
-                raise _invalid_token(token)
+                raise invalid_token(token)
             stream.seek(offset - 1)
             if stream.read(1) != b"\n":  # not where an item begins
-                raise _invalid_token(token)
+                raise invalid_token(token)
         items: list[Item] = []
         while len(items) < size and (line := stream.readline()):
             items.append(from_line(line))
             offset += len(line)
-    return items, str(offset) if offset < total else ""
+    return items, token_of(f"{parent}/items", offset) if offset < total else ""
 
 
 def delete_collection(store: Store, name: str) -> None:
@@ -112,20 +112,3 @@ def _datasets_from(store: Store, collection: str) -> Iterator[str]:
             continue
         if dataset.collection == collection:
             yield f"datasets/{dataset.id}"
-
-
-def _offset(token: str) -> int:
-    if not token:
-        return 0
-    if not (token.isascii() and token.isdigit() and len(token) < 16 and int(token)):
-        raise _invalid_token(token)
-    return int(token)
-
-
-def _invalid_token(token: str) -> InvalidArgument:
-    return InvalidArgument(
-        f"The page token {token[:40]!r} is not one that this list gave; start from the first "
-        "page, with an empty token.",
-        reason="PAGE_TOKEN_INVALID",
-        field="page_token",
-    )

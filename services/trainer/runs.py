@@ -11,6 +11,7 @@ from services.trainer.follow import lease_key
 from tagloom.artifacts import layout
 from tagloom.artifacts.run import Progress, Run, Snapshot, Tick
 from tagloom.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
+from tagloom.paging import page_of
 from tagloom.store.interface import Store
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "check_resumable",
     "continuing",
     "delete_run",
+    "enter_if_absent",
     "enter_run",
     "get_run",
     "list_runs",
@@ -46,24 +48,30 @@ def get_run(store: Store, name: str) -> RunView:
 
 
 def list_runs(store: Store, size: int, token: str) -> tuple[list[RunView], str]:
-    """A page of runs by id, and the token of the next."""
-    ids = [run_id for run_id in sorted(records.run_ids(store)) if run_id > token]
+    """A page of runs by id, and the token of the next.
+
+    Raises InvalidArgument (PAGE_TOKEN_INVALID).
+    """
+    page, next_token = page_of(records.run_ids(store), "runs", size, token)
     views = []
-    for run_id in ids[:size]:
+    for run_id in page:
         try:
             views.append(get_run(store, f"runs/{run_id}"))
         except NotFound:
             continue  # leftovers of a run that is being removed
-    return views, ids[size - 1] if len(ids) > size else ""
+    return views, next_token
 
 
 def list_snapshots(store: Store, name: str, size: int, token: str) -> tuple[list[Snapshot], str]:
-    """A page of a run's snapshots by kimg, and the token of the next."""
+    """A page of a run's snapshots by kimg, and the token of the next.
+
+    Raises InvalidArgument (also PAGE_TOKEN_INVALID), NotFound.
+    """
     run = get_run(store, name).run
     prefix, suffix = f"runs/{run.id}/snapshots/", "/manifest.json"
     keys = (info.key for info in store.iterate(prefix))
     ids = [key[len(prefix) : -len(suffix)] for key in keys if key.endswith(suffix)]
-    page, next_token = _page(sorted(ids), size, token)
+    page, next_token = page_of(ids, f"{name}/snapshots", size, token)
     snapshots = []
     for snapshot in page:
         key = layout.snapshot_manifest(run.id, snapshot)
@@ -72,16 +80,14 @@ def list_snapshots(store: Store, name: str, size: int, token: str) -> tuple[list
 
 
 def list_ticks(store: Store, name: str, size: int, token: str) -> tuple[list[Tick], str]:
-    """A page of a run's history by kimg, and the token of the next."""
+    """A page of a run's history by kimg, and the token of the next.
+
+    Raises InvalidArgument (also PAGE_TOKEN_INVALID), NotFound.
+    """
     run = get_run(store, name).run
     ticks = {layout.snapshot_id(tick.kimg): tick for tick in records.read_ticks(store, run.id)}
-    page, next_token = _page(sorted(ticks), size, token)
+    page, next_token = page_of(ticks, f"{name}/ticks", size, token)
     return [ticks[key] for key in page], next_token
-
-
-def _page(ids: Sequence[str], size: int, token: str) -> tuple[list[str], str]:
-    rest = [entry for entry in ids if entry > token]
-    return rest[:size], rest[size - 1] if len(rest) > size else ""
 
 
 def check_absent(store: Store, run_id: str) -> None:
@@ -106,6 +112,18 @@ def enter_run(store: Store, run: Run) -> None:
     except AlreadyExists:
         if records.read_run(store, run.id).operation != run.operation:
             raise
+
+
+def enter_if_absent(store: Store, run_id: str, operation: str, plan: Callable[[], Run]) -> None:
+    """Enters the planned run of an operation that may have been begun before.
+
+    It is planned only where there is no document, whatever the attempt: a server can die after it
+    has accepted an operation, and again after it has begun, without having entered the run.
+
+    Raises AlreadyExists (RESOURCE_EXISTS), and what `plan` raises.
+    """
+    if not store.exists(layout.run_document(run_id)):
+        enter_run(store, plan().model_copy(update={"operation": operation}))
 
 
 def starting(operation: str) -> Callable[[Store, Run], Run]:

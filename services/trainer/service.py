@@ -148,11 +148,10 @@ class TrainerService(trainer_pb2_grpc.TrainerServiceServicer):
         )
 
     async def _create(self, request: pb.CreateRunRequest, job: Job) -> pb.Run:
-        if job.attempt == 1:
-            run = (await asyncio.to_thread(self._plan, request)).model_copy(
-                update={"operation": job.name}
-            )
-            await asyncio.to_thread(runs.enter_run, self._kit.store, run)
+        plan = partial(self._plan, request)
+        await asyncio.to_thread(
+            runs.enter_if_absent, self._kit.store, request.run_id, job.name, plan
+        )
         return await self._follow(request.run_id, runs.starting(job.name), job)
 
     async def _resume(self, request: pb.ResumeRunRequest, job: Job) -> pb.Run:

@@ -7,7 +7,6 @@ that this process works on, and a look into the store every second for the other
 from __future__ import annotations
 
 import asyncio
-import base64
 import re
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
@@ -19,6 +18,7 @@ from google.longrunning import operations_proto_pb2 as operations_pb2
 from google.protobuf import empty_pb2
 
 from tagloom.errors import DataLoss, FailedPrecondition, InvalidArgument, Unavailable
+from tagloom.paging import page_size, place_of, token_of
 from tagloom.rpc import records
 from tagloom.rpc.operations import Operations
 from tagloom.rpc.records import Record
@@ -26,7 +26,6 @@ from tagloom.store.interface import Store
 
 __all__ = ["OperationsService"]
 
-_PAGE_SIZE, _MAX_PAGE_SIZE = 50, 500
 _LOOK_S = 1.0
 _DEFAULT_WAIT_S = 30.0
 _TERM = re.compile(r"\s*(service|method|target|state|done)\s*=\s*(\"[^\"]*\"|[^\s\"]+)\s*")
@@ -57,17 +56,13 @@ class OperationsService(operations_pb2_grpc.OperationsServicer):
     ) -> operations_pb2.ListOperationsResponse:
         """Operations by service and age. `filter`: terms such as `service = filter`,
         `done = false`, `target = "runs/cats"`, `method` or `state`, joined by AND."""
-        if request.page_size < 0:
-            raise InvalidArgument(
-                "The page size is negative; leave it 0 for the default.",
-                reason="PAGE_SIZE_INVALID",
-                field="page_size",
-            )
-        size = min(request.page_size or _PAGE_SIZE, _MAX_PAGE_SIZE)
+        size = page_size(request.page_size)
         matches, service = _parse_filter(request.filter)
         if request.name not in ("", "operations"):
             service = request.name.removeprefix("operations/")
-        after = _parse_token(request.page_token, request.filter)
+        listed = f"operations/{service} {request.filter}"
+        place = place_of(request.page_token, listed)
+        after = f"operations/{place}" if place else ""
 
         def page() -> operations_pb2.ListOperationsResponse:
             response = operations_pb2.ListOperationsResponse()
@@ -76,7 +71,7 @@ class OperationsService(operations_pb2_grpc.OperationsServicer):
                 if not matches(record):
                     continue
                 if len(response.operations) == size:
-                    response.next_page_token = _token(last, request.filter)
+                    response.next_page_token = token_of(listed, last.removeprefix("operations/"))
                     break
                 try:
                     response.operations.append(record.to_operation())
@@ -179,24 +174,3 @@ def _parse_filter(text: str) -> tuple[Callable[[Record], bool], str]:
         return all(values[key] == value for key, value in wanted.items())
 
     return matches, wanted.get("service", "")
-
-
-def _token(key: str, filter_text: str) -> str:
-    return base64.urlsafe_b64encode(f"{key}\n{filter_text}".encode()).decode()
-
-
-def _parse_token(token: str, filter_text: str) -> str:
-    """The key after which the page begins."""
-    if not token:
-        return ""
-    try:
-        key, _, used_with = base64.urlsafe_b64decode(token.encode()).decode().partition("\n")
-    except ValueError:
-        key, used_with = "", filter_text
-    if not key.startswith("operations/") or used_with != filter_text:
-        raise InvalidArgument(
-            "The page token is not one that this filter's last page gave; start without one.",
-            reason="PAGE_TOKEN_INVALID",
-            field="page_token",
-        )
-    return key

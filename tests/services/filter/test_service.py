@@ -14,6 +14,7 @@ from PIL import Image
 
 from services.filter.service import register
 from tagloom.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
+from tagloom.paging import token_of
 from tagloom.rpc.background import BackgroundServer
 from tagloom.rpc.errors import from_rpc_error, from_status
 from tagloom.rpc.settings import Settings
@@ -213,14 +214,20 @@ def test_what_is_not_there_is_not_found(stub):
 
 
 @pytest.mark.parametrize(
-    ("size", "token", "field"), [(-1, "", "page_size"), (1, "x1", "page_token")]
+    ("size", "token", "field"),
+    [(-1, "", "page_size"), (1, "x1", "page_token"), (1, "999999", "page_token")],
 )
 def test_pages_have_sizes_and_tokens(size, token, field, dataset, stub):
     verdicts = filter_pb2.ListVerdictsRequest(parent=dataset.name, page_size=size, page_token=token)
     assert failure(stub.ListVerdicts, verdicts).metadata["field"] == field
-    if size < 0:
-        datasets = filter_pb2.ListDatasetsRequest(page_size=size)
-        assert failure(stub.ListDatasets, datasets).metadata["field"] == field
+    datasets = filter_pb2.ListDatasetsRequest(page_size=size, page_token=token)
+    assert failure(stub.ListDatasets, datasets).metadata["field"] == field
+
+
+def test_a_token_beyond_the_end_is_refused(dataset, stub):
+    token = token_of(f"{dataset.name}/verdicts", 999_999)
+    verdicts = filter_pb2.ListVerdictsRequest(parent=dataset.name, page_token=token)
+    assert failure(stub.ListVerdicts, verdicts).reason == "PAGE_TOKEN_INVALID"
 
 
 def test_a_dataset_is_deleted(channel, stub):

@@ -33,6 +33,7 @@ from tagloom.errors import (
     Unauthenticated,
     Unavailable,
 )
+from tagloom.paging import token_of
 from tagloom.rpc.background import BackgroundServer
 from tagloom.rpc.settings import Settings
 from tagloom.store import open_store
@@ -251,7 +252,9 @@ def test_wrong_requests_name_the_field(scraper: Scraper, photo_folder: Path) -> 
 
 def test_tokens_of_items_that_no_list_gave(scraper: Scraper, photo_folder: Path) -> None:
     scraper.create("cats", folder=photo_folder)
-    for token in ("7", "0", "-1", "x", "999999", "9" * 40, "\u0661"):
+    items = "collections/cats/items"
+    crafted = [token_of(items, offset) for offset in (7, 999_999, "9" * 40, "0", "\u0661")]
+    for token in ("7", "x", "999999", "\u0661", token_of("collections/dogs/items", 1), *crafted):
         request = scraper_pb2.ListItemsRequest(parent="collections/cats", page_token=token)
         with pytest.raises(InvalidArgument) as caught:
             scraper.clients.scraper.ListItems(request)

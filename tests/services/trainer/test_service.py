@@ -11,7 +11,10 @@ import pytest
 
 from services.trainer.service import register
 from tagloom.client.clients import Clients, connect
+from tagloom.client.paging import iterate
 from tagloom.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
+from tagloom.paging import token_of
+from tagloom.rpc import records as operations
 from tagloom.rpc.background import BackgroundServer
 from tagloom.rpc.settings import Settings
 from tagloom.store import Store, open_store
@@ -125,9 +128,22 @@ def test_a_run_is_trained_and_then_trained_longer(clients: Clients) -> None:
     ]
     ticks = clients.trainer.ListTicks(pb.ListTicksRequest(parent="runs/short")).ticks
     assert [tick.kimg for tick in ticks] == [0.016, 0.032, 0.048, 0.064, 0.08]
-    runs = clients.trainer.ListRuns(pb.ListRunsRequest(page_size=1))
-    assert len(runs.runs) == 1
-    assert runs.next_page_token == runs.runs[0].name.removeprefix("runs/")
+    one_by_one = iterate(
+        clients.trainer.ListRuns, pb.ListRunsRequest(page_size=1), lambda p: p.runs
+    )
+    at_once = clients.trainer.ListRuns(pb.ListRunsRequest()).runs
+    assert [run.name for run in one_by_one] == sorted(run.name for run in at_once)
+    listings: list[tuple[Any, Any]] = [
+        (clients.trainer.ListRuns, pb.ListRunsRequest()),
+        (clients.trainer.ListSnapshots, pb.ListSnapshotsRequest(parent="runs/short")),
+        (clients.trainer.ListTicks, pb.ListTicksRequest(parent="runs/short")),
+    ]
+    for call, request in listings:
+        for bogus in ("%%%bogus", "zzz", "999999", token_of("runs/other/ticks", "000000.016")):
+            request.page_token = bogus
+            with pytest.raises(InvalidArgument) as caught:
+                call(request)
+            assert caught.value.reason == "PAGE_TOKEN_INVALID"
 
 
 def test_a_run_that_others_start_from_stays(clients: Clients, store: Store) -> None:
@@ -149,6 +165,29 @@ def test_a_run_that_others_start_from_stays(clients: Clients, store: Store) -> N
     assert not list(store.iterate("runs/short/"))
     with pytest.raises(NotFound, match="runs/short"):
         clients.trainer.GetRun(pb.GetRunRequest(name="runs/short"))
+
+
+def test_a_run_whose_server_died_before_it_entered_it_is_trained(
+    clients: Clients, store: Store
+) -> None:
+    """Killed between accepting and entering: nothing but the record is left, of one attempt."""
+    request = pb.CreateRunRequest(
+        run_id="orphan", dataset="datasets/d", options=options(kimg=0.008, snapshot_kimg=0.008)
+    )
+    record = operations.Record(
+        service="trainer",
+        id=operations.new_id(),
+        method="CreateRun",
+        target="runs/orphan",
+        request=operations.pack(request),
+        state=operations.State.RUNNING,
+        attempts=1,
+        create_time=operations.now(),
+        update_time=operations.now(),
+    )
+    store.put(operations.record_key(record.service, record.id), record.to_json())
+    run = clients.wait(record.to_operation(), pb.Run, timeout_s=PATIENCE_S)
+    assert (run.name, run.state, run.images_seen) == ("runs/orphan", pb.Run.STATE_SUCCEEDED, 8)
 
 
 @pytest.mark.parametrize(
