@@ -17,7 +17,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tagloom.errors import InvalidArgument
-from tagloom.networks.ops.filtered_lrelu_numba import filtered_lrelu_numba, is_supported
 from tagloom.networks.ops.upfirdn2d import parse_padding, upfirdn2d
 
 __all__ = ["filtered_lrelu", "filtered_lrelu_torch", "kernel_for"]
@@ -48,10 +47,11 @@ def filtered_lrelu(
     """
     pads = parse_padding(padding)
     kernel = kernel_for(x.device)
-    if kernel is filtered_lrelu_numba:
+    taken = x.numel() > 0 and (fu is not None or fd is not None)
+    if taken and x.device.type == "cpu" and kernel is not filtered_lrelu_torch:
+        from tagloom.networks.ops.filtered_lrelu_numba import is_supported
+
         taken = is_supported(x, fu, fd, up=up, down=down)
-    else:
-        taken = x.numel() > 0 and (fu is not None or fd is not None)
     if not taken:
         kernel = filtered_lrelu_torch
     return kernel(
@@ -78,8 +78,18 @@ def kernel_for(device: torch.device) -> Callable[..., Tensor]:
     if not _kernels_enabled():
         return filtered_lrelu_torch
     if device.type == "cpu":
-        return filtered_lrelu_numba
+        return _cpu_kernel()
     return _gpu_kernel(device) if device.type == "cuda" else filtered_lrelu_torch
+
+
+@functools.cache
+def _cpu_kernel() -> Callable[..., Tensor]:
+    """numba's kernel where numba is installed, the plain path elsewhere."""
+    try:
+        from tagloom.networks.ops.filtered_lrelu_numba import filtered_lrelu_numba
+    except ImportError:
+        return filtered_lrelu_torch
+    return filtered_lrelu_numba
 
 
 @functools.cache

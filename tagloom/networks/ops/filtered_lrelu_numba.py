@@ -16,7 +16,9 @@ Source of the operation: arXiv 2106.12423, section 3.1 and appendix D.
 from __future__ import annotations
 
 import functools
+import zlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -25,6 +27,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from tagloom.networks.ops import simd
 from tagloom.networks.ops.filtered_lrelu_geometry import (
     Filters,
     Geometry,
@@ -54,6 +57,7 @@ __all__ = ["filtered_lrelu_numba", "is_supported"]
 
 _FACTORS = (1, 2, 4)
 _DTYPES = (torch.float32, torch.bfloat16)
+_VECTORS_CRC = zlib.crc32(Path(simd.__file__).read_bytes())
 
 
 def is_supported(x: Tensor, fu: Tensor | None, fd: Tensor | None, *, up: int, down: int) -> bool:
@@ -224,6 +228,28 @@ def _run(
 # --- the kernel ----------------------------------------------------------------------------------
 
 
+@numba.njit(nogil=True, error_model="numpy")
+def _activate(value: Any, bits: Any, at: int, clamped_at: int, shape: Any) -> Any:
+    """Leaky ReLU and clamp of a vector, whose slopes are recorded."""
+    gain, slope, limit = shape
+    zero = splat(np.float32(0))
+    upper, lower = splat(limit), splat(-limit)
+    positive = greater_bits(value, zero)
+    value = multiply(value, select_bits(positive, splat(gain), splat(gain * slope)))
+    bits[at] = positive
+    bits[at + clamped_at] = greater_bits(value, upper) | greater_bits(lower, value)
+    return maximum(minimum(value, upper), lower)
+
+
+@numba.njit(nogil=True, error_model="numpy")
+def _scale_as_recorded(value: Any, bits: Any, at: int, clamped_at: int, shape: Any) -> Any:
+    """A vector times the slopes that were recorded."""
+    gain, slope, _ = shape
+    zero = splat(np.float32(0))
+    slopes = select_bits(bits[at], splat(gain), splat(gain * slope))
+    return multiply(value, select_bits(bits[at + clamped_at], zero, slopes))
+
+
 @functools.cache
 def _kernel(replay: bool, filters: Filters) -> Callable[..., None]:
     """The pass for these factors and numbers of taps, compiled when first called.
@@ -233,22 +259,11 @@ def _kernel(replay: bool, filters: Filters) -> Callable[..., None]:
     """
     up, down, up_taps, down_taps, up_radial, down_radial = filters
     row_taps = up_taps // up
+    # numba keeps what it compiled by this module and by the values that `kernel` closes over: so it
+    # closes over the other module's content too, and over no compiled function, which has another
+    # identity in each process.
+    vectors = _VECTORS_CRC
 
-    @numba.njit(nogil=True, cache=True, error_model="numpy")
-    def activate(value: Any, bits: Any, at: int, clamped_at: int, shape: Any) -> Any:
-        gain, slope, limit = shape
-        zero = splat(np.float32(0))
-        if replay:
-            slopes = select_bits(bits[at], splat(gain), splat(gain * slope))
-            return multiply(value, select_bits(bits[at + clamped_at], zero, slopes))
-        upper, lower = splat(limit), splat(-limit)
-        positive = greater_bits(value, zero)
-        value = multiply(value, select_bits(positive, splat(gain), splat(gain * slope)))
-        bits[at] = positive
-        bits[at + clamped_at] = greater_bits(value, upper) | greater_bits(lower, value)
-        return maximum(minimum(value, upper), lower)
-
-    @numba.njit(nogil=True, cache=True, error_model="numpy")
     def kernel(
         x: Any,
         bias: Any,
@@ -266,6 +281,8 @@ def _kernel(replay: bool, filters: Filters) -> Callable[..., None]:
         first_plane: int,
         last_plane: int,
     ) -> None:
+        if vectors < 0:
+            return  # never
         height, out_height, high_height, y_offset, y_shift = y_axis
         width, out_width, high_width, x_offset, x_shift = x_axis
         bits_rows, bits_columns, margin = bits_layout
@@ -338,7 +355,11 @@ def _kernel(replay: bool, filters: Filters) -> Callable[..., None]:
                             if up_radial and part > 0:
                                 value = add(value, load(scratch, place))
                             if not up_radial or part == row_taps - 1:
-                                value = activate(value, bits, bits_at + sample, bits_columns, shape)
+                                at = bits_at + sample
+                                if replay:
+                                    value = _scale_as_recorded(value, bits, at, bits_columns, shape)
+                                else:
+                                    value = _activate(value, bits, at, bits_columns, shape)
                             store(scratch, place, value)
                             if down_radial:
                                 store(scratch, place + down_taps * high_size, value)
@@ -381,5 +402,15 @@ def _kernel(replay: bool, filters: Filters) -> Callable[..., None]:
                         )
                         store(out, target + column * channels, value)
 
-    compiled: Callable[..., None] = kernel
-    return compiled
+    return _compiled(kernel)
+
+
+def _compiled(function: Callable[..., None]) -> Callable[..., None]:
+    """By numba, and kept for later processes where there is a folder that can be written."""
+    try:
+        kept: Callable[..., None] = numba.njit(nogil=True, cache=True, error_model="numpy")(
+            function
+        )
+    except RuntimeError:  # neither beside this file, nor in NUMBA_CACHE_DIR, nor in a home folder
+        kept = numba.njit(nogil=True, error_model="numpy")(function)
+    return kept

@@ -244,7 +244,7 @@ def test_switching_kernels_off(monkeypatch: pytest.MonkeyPatch) -> None:
     fu, fd = _filters(2, 2)
     x = torch.randn(1, 1, 20, 20)
     monkeypatch.setattr(
-        "tagloom.networks.ops.filtered_lrelu.filtered_lrelu_numba",
+        "tagloom.networks.ops.filtered_lrelu_numba.filtered_lrelu_numba",
         lambda *_args, **_kwargs: pytest.fail("the kernel was called"),
     )
     monkeypatch.setenv("TAGLOOM_KERNELS", "torch")
