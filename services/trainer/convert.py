@@ -177,10 +177,12 @@ def _score_message(score: TrainingScore) -> pb.TrainingScore:
 
 def tick_message(tick: Tick) -> pb.Tick:
     """A row of the history."""
-    values = tick.model_dump(exclude={"time", "peak_memory", "alarms"}, exclude_none=True)
+    values = {
+        f"{name}_bytes" if name.endswith("_memory") else name: value
+        for name, value in tick.model_dump(exclude={"time", "alarms"}, exclude_none=True).items()
+    }
     return pb.Tick(
         time=_timestamp(tick.time),
-        peak_memory_bytes=tick.peak_memory,
         alarms=[_ALARMS[kind] for kind in tick.alarms],
         **values,
     )

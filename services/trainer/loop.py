@@ -283,6 +283,7 @@ class _Loop:
         means = session.step.statistics.take()
         if self.ticks:  # R1 comes every 16 steps, which can be longer than a tick
             means.setdefault("r1_penalty", self.ticks[-1].r1_penalty)
+            means.setdefault("path_penalty", self.ticks[-1].path_penalty)
         observed = self._observe()
         gpu = gpu_memory(session.step.device)
         tick = Tick(
@@ -303,7 +304,9 @@ class _Loop:
                     "g_loss",
                     "d_loss",
                     "r1_penalty",
+                    "path_penalty",
                     "fake_score",
+                    "fake_sign",
                     "real_score",
                     "real_sign",
                     "g_gradient_norm",
@@ -349,8 +352,8 @@ class _Loop:
             return
         if elapsed * self.states.time_share < self._state_cost:
             return
-        if self.session.step.left_out.in_a_row:
-            return  # the last good state stays the newest until an update succeeds
+        if any(self.session.step.left_out.in_a_row.values()):
+            return  # the last good state stays the newest until every phase succeeds again
         self._save(snapshot=False)
 
     def _save(self, *, snapshot: bool) -> None:

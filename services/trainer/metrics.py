@@ -51,7 +51,11 @@ class TrainingMetrics:
             "r1_penalty": gauge("r1_penalty", "Mean R1 penalty over the last tick, before gamma."),
             "real_score": gauge("real_score", "Mean score of real images over the last tick."),
             "fake_score": gauge("fake_score", "Mean score of generated images, last tick."),
+            "path_penalty": gauge(
+                "path_penalty", "Mean path length penalty over the last tick, before its weight."
+            ),
             "real_sign": gauge("real_sign_ratio", "Mean sign of the real scores, last tick."),
+            "fake_sign": gauge("fake_sign_ratio", "Mean sign of the fake scores, last tick."),
             "augment_p": gauge("augment_probability_ratio", "Augmentation probability p."),
             "g_gradient_norm": gauge("g_gradient_norm", "Mean norm of the generator's gradient."),
             "d_gradient_norm": gauge("d_gradient_norm", "Mean norm of D's gradient."),

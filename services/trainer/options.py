@@ -127,13 +127,13 @@ def _fill(
     g_start: dict[str, Any] = entry.network.generator if entry else {}
     d_start: dict[str, Any] = (entry.network.discriminator or {}) if entry else {}
     batch = requested.batch or 32
-    # A wrong batch is refused in _check, by its own name.
+    # A wrong batch is refused by `check_ranges`, by its own name.
     gamma = 0.0002 * resolution**2 / max(batch, 1)
     return TrainingOptions(
         config=config,
         kimg=requested.kimg,
         batch=batch,
-        r1_gamma=requested.r1_gamma or gamma,
+        r1_gamma=_or(requested.r1_gamma, gamma),
         g_learning_rate=_or(requested.g_learning_rate, 0.002 if _is_2(config) else 0.0025),
         d_learning_rate=_or(requested.d_learning_rate, 0.002),
         augment=requested.augment or "ada",

@@ -124,6 +124,8 @@ def _check_scores(options: TrainingOptions) -> None:
     if options.gamma_auto and not options.batch / 1000 <= trial <= options.kimg:
         least = f"{options.batch / 1000:g} (a batch)"
         refuse("gamma_trial_kimg", trial, f"from {least} to {options.kimg:g} (the run)")
+    if options.gamma_auto and not options.r1_gamma:
+        refuse("r1_gamma", options.r1_gamma, "left out or above 0 where it is chosen by trials")
     if not options.gamma_auto and trial:
         refuse("gamma_trial_kimg", trial, "left out, because r1_gamma is not chosen by trials")
 

@@ -6,6 +6,8 @@ import dataclasses
 import math
 from typing import TYPE_CHECKING, Any
 
+from services.trainer.augment import PIPES
+from services.trainer.augment.wavelets import band_filters
 from services.trainer.ranges import refuse
 from tagloom.artifacts.run import Config, TrainingOptions
 from tagloom.errors import FailedPrecondition, InvalidArgument
@@ -66,6 +68,7 @@ def network_specs(
     to freeze that are not there.
     """
     clamp = options.conv_clamp or None
+    _check_pipe(options, resolution)
     if entry is None:
         g_spec, d_spec = _fresh_specs(options, resolution, clamp)
         if options.freeze_d:
@@ -84,6 +87,19 @@ def network_specs(
         beta = magnitude_ema_beta(options.batch)
         g_spec = dataclasses.replace(g_spec, magnitude_ema_beta=beta)
     return g_spec, dataclasses.replace(d_spec, freeze_layers=options.freeze_d)
+
+
+def _check_pipe(options: TrainingOptions, resolution: int) -> None:
+    """The band filters mirror the image at its borders, once: it must be larger than they reach."""
+    reach = band_filters().shape[1] // 2
+    filters = options.augment != "none" and PIPES[options.augment_pipe].imgfilter > 0
+    if filters and resolution <= reach:
+        refuse(
+            "augment_pipe",
+            repr(options.augment_pipe),
+            f"one without its filter group, which needs images of more than {reach} px, not "
+            f"{resolution}: blit, geom, color, bg or bgc",
+        )
 
 
 def freezable_layers(spec: DiscriminatorSpec) -> int:

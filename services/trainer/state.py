@@ -9,16 +9,20 @@ state is in it.
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import importlib.metadata
+import logging
 import os
 import platform
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, field_validator
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -27,9 +31,13 @@ from services.trainer.adam import Moments
 from services.trainer.session import Session
 from tagloom.artifacts import layout
 from tagloom.artifacts.base import Manifest, now
-from tagloom.errors import DataLoss
+from tagloom.errors import DataLoss, ResourceExhausted
+from tagloom.files import not_written
+from tagloom.networks.ops.filtered_lrelu import kernel_for
 from tagloom.store.fenced import FencedStore
 from tagloom.store.interface import ObjectNotFound, Store
+
+_LOG = logging.getLogger(__name__)
 
 __all__ = ["StateManifest", "environment", "list_states", "restore", "save_state"]
 
@@ -42,7 +50,8 @@ class StateManifest(Manifest):
     steps: int
     seconds: float
     augment_p: float = Field(ge=0, le=1)
-    bad_updates: int
+    bad_updates: dict[str, int]
+    """updates left out since the last good one, by phase"""
     updates_left_out: int = 0
     statistics: list[str]
     """names of the sums in tensor `statistics`, in order"""
@@ -51,22 +60,52 @@ class StateManifest(Manifest):
     """what bit-equality depends on"""
     create_time: Any = Field(default_factory=now)
 
+    @field_validator("bad_updates", mode="before")
+    @classmethod
+    def _once_of_all_phases(cls, value: Any) -> Any:
+        return {} if isinstance(value, int) else value  # (states of before 2026-11-28)
+
 
 def environment() -> dict[str, str]:
     """Machine, versions, threads, processes: the same bits come out where these are the same."""
+    kernel = kernel_for(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     return {
         "machine": platform.machine(),
-        "processor": torch.backends.cpu.get_cpu_capability(),
+        "processor": " ".join([torch.backends.cpu.get_cpu_capability(), *_matrix_units()]),
+        "tagloom": importlib.metadata.version("tagloom"),
         "torch": torch.__version__,
         "numpy": np.__version__,
+        "kernels": kernel.__name__.removeprefix("filtered_lrelu_"),
+        **{name: _version(name) for name in ("numba", "llvmlite", "triton")},
         "threads": str(torch.get_num_threads()),
         "processes": os.environ.get("WORLD_SIZE", "1"),
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
     }
 
 
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+@functools.cache
+def _matrix_units() -> list[str]:
+    """What of the processor oneDNN would compute bfloat16 with, beyond torch's own name of it."""
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return []
+    return [flag for flag in ("avx512_bf16", "amx_bf16") if re.search(rf"\b{flag}\b", text)]
+
+
 def save_state(store: Store, session: Session) -> None:
-    """Writes the state as it is now, and removes those older than the last `keep_states`."""
+    """Writes the state as it is now, and removes those older than the last `keep_states`.
+
+    Raises ResourceExhausted (DISK_FULL, STATE_NOT_WRITTEN) without room for a copy in TMPDIR, and
+    what the store raises.
+    """
     step = session.step
     fence = store.fence if isinstance(store, FencedStore) else 0
     prefix = _prefix(session.run.id, step.images_seen, fence)
@@ -77,7 +116,17 @@ def save_state(store: Store, session: Session) -> None:
     tensors["statistics"] = sums
     with tempfile.TemporaryDirectory(prefix="tagloom-state-") as folder:
         path = Path(folder, "tensors.safetensors")
-        save_file({key: value.to("cpu").contiguous() for key, value in tensors.items()}, path)
+        try:
+            save_file({key: value.to("cpu").contiguous() for key, value in tensors.items()}, path)
+        except OSError as error:
+            raise not_written(path, error) from error
+        except SafetensorError as error:  # of the disk too, as a text without a number
+            raise ResourceExhausted(
+                f"The state of runs/{session.run.id} could not be written to {folder} ({error}); "
+                "make room there or set TMPDIR to another folder, then resume the run.",
+                reason="STATE_NOT_WRITTEN",
+                path=folder,
+            ) from error
         with path.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
         store.put_file(f"{prefix}tensors.safetensors", path)
@@ -131,6 +180,7 @@ def restore(store: Store, session: Session) -> str | None:
                 "It will be close to an uninterrupted run, but not equal to the bit: "
                 f"{'; '.join(differences)}."
             )
+            _LOG.warning("%s", notes[-1])
         return " ".join(notes)
     if notes:
         raise DataLoss(

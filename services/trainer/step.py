@@ -7,7 +7,6 @@ each with an update of its own; then the moving average of G; then ADA's judgeme
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -18,11 +17,12 @@ from services.trainer.adam import Adam
 from services.trainer.augment.control import AugmentControl
 from services.trainer.draws import PhaseName, StepDraws
 from services.trainer.losses import Losses
+from services.trainer.measures import LeftOut, Statistics, sum_and_count
 from services.trainer.microbatches import MicroBatches
 from services.trainer.ranks import ALONE, Ranks
 from tagloom.errors import FailedPrecondition
 
-__all__ = ["Phase", "Statistics", "StepSettings", "TrainingStep"]
+__all__ = ["Phase", "StepSettings", "TrainingStep"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,85 +61,6 @@ class Phase:
     interval: int
 
 
-class Statistics:
-    """Means of what was measured since the last `take`, kept on the device until then."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self._sums: defaultdict[str, Tensor] = defaultdict(lambda: torch.zeros(2, device=device))
-
-    def add(self, name: str, values: Tensor) -> None:
-        """Adds every element of `values`."""
-        self.add_sums(name, sum_and_count(values))
-
-    def add_sums(self, name: str, sums: Tensor) -> None:
-        """Adds values of which `sum_and_count` was taken."""
-        self._sums[name] += sums
-
-    def take(self) -> dict[str, float]:
-        """The means by name, and starts over."""
-        means = {}
-        for name, sums in self._sums.items():
-            total, count = sums.tolist()
-            if count:  # every update since was left out
-                means[name] = total / count
-        self._sums.clear()
-        return means
-
-    def state(self) -> tuple[list[str], Tensor]:
-        """Names, and [names, 2] sums and numbers of values, in one tensor."""
-        names = sorted(self._sums)
-        rows = [self._sums[name] for name in names]
-        return names, torch.stack(rows) if rows else torch.zeros([0, 2])
-
-    def load(self, names: list[str], sums: Tensor) -> None:
-        """The inverse of `state`."""
-        self._sums.clear()
-        for name, row in zip(names, sums, strict=True):
-            self._sums[name].copy_(row)
-
-
-def sum_and_count(values: Tensor) -> Tensor:
-    """[2]: the sum of the values, and how many there are."""
-    total = values.sum()
-    return torch.stack([total, torch.full_like(total, values.numel())])
-
-
-class LeftOut:
-    """Counts updates that were left out, on the device: asking for a number waits for it."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._counts = torch.zeros(3, dtype=torch.int64, device=device)
-        self._in_a_row, self._longest, self._total = self._counts.unbind()
-
-    def count(self, bad: Tensor) -> None:
-        """bad: a scalar, 1 if an update was left out, else 0."""
-        bad = bad.to(torch.int64)
-        self._in_a_row.add_(1).mul_(bad)
-        self._longest.copy_(torch.maximum(self._longest, self._in_a_row))
-        self._total.add_(bad)
-
-    @property
-    def in_a_row(self) -> int:
-        """since the last good one"""
-        return int(self._in_a_row)
-
-    @property
-    def longest(self) -> int:
-        """the most in a row, so far"""
-        return int(self._longest)
-
-    @property
-    def total(self) -> int:
-        """of all steps"""
-        return int(self._total)
-
-    def load(self, in_a_row: int, total: int) -> None:
-        """Goes on counting from here."""
-        for count, value in zip(self._counts.unbind(), (in_a_row, in_a_row, total), strict=True):
-            count.fill_(value)
-
-
 class TrainingStep:
     """Networks, optimisers and moving averages, and how a step moves them.
 
@@ -164,8 +85,6 @@ class TrainingStep:
         self.steps = 0
         self.images_seen = 0
         self.device = next(self.G.parameters()).device
-        self.left_out = LeftOut(self.device)
-        """updates whose gradient was not finite"""
         self.statistics = Statistics(self.device)
         self.signs = torch.zeros(2, device=self.device)
         """sum and number of the signs of the real scores since ADA's last judgement"""
@@ -178,6 +97,8 @@ class TrainingStep:
             ),
         }
         self.phases = self._phases()
+        self.left_out = LeftOut([phase.name for phase in self.phases], self.device)
+        """updates whose gradient was not finite"""
         self._running_means = {
             phase.name: losses.running_means(phase.name) for phase in self.phases
         }
@@ -193,8 +114,9 @@ class TrainingStep:
             interval = self.settings.g_regularisation_interval
             phases.append(Phase("Greg", self.G, self.optimizers["G"], interval))
         phases.append(Phase("Dmain", self.D, self.optimizers["D"], 1))
-        interval = self.settings.d_regularisation_interval
-        phases.append(Phase("Dreg", self.D, self.optimizers["D"], interval))
+        if self.losses.settings.r1_gamma > 0:
+            interval = self.settings.d_regularisation_interval
+            phases.append(Phase("Dreg", self.D, self.optimizers["D"], interval))
         return phases
 
     def run(self, real_NCHW: Tensor, real_c: Tensor | None, draws: StepDraws) -> None:
@@ -234,12 +156,13 @@ class TrainingStep:
         good = torch.isfinite(norm)
         bad = good.logical_not()
         phase.optimizer.step(left_out=bad.to(torch.float32))
-        self.left_out.count(bad)
+        self.left_out.count(phase.name, bad)
         for mean, old in zip(means, before, strict=True):
             mean.copy_(torch.where(good, mean, old))
 
-        if "real_score" in measured:
-            measured["real_sign"] = measured["real_score"].sign()
+        for side in ("real", "fake"):
+            if f"{side}_score" in measured:
+                measured[f"{side}_sign"] = measured[f"{side}_score"].sign()
         sums = {name: sum_and_count(values) for name, values in measured.items()}
         self.micro_batches.ranks.sum_(list(sums.values()))
         if phase.name in ("Gmain", "Dmain"):
@@ -253,9 +176,10 @@ class TrainingStep:
     def check(self) -> None:
         """Raises FailedPrecondition (TRAINING_DIVERGED) after `bad_updates_limit` bad updates.
 
-        In a row, that is. Call it after each step: where it would have to wait for the device, it
-        looks at every `check_interval`-th only, so that the run ends up to so many steps later;
-        meanwhile no bad update has changed anything. The same steps on all ranks.
+        In a row of one phase, that is: G may go on well while D's updates never do. Call it after
+        each step: where it would have to wait for the device, it looks at every `check_interval`-th
+        only, so that the run ends up to so many steps later; meanwhile no bad update has changed
+        anything. The same steps on all ranks.
         """
         if self.device.type != "cpu" and self.steps % self.settings.check_interval:
             return

@@ -219,9 +219,14 @@ class Tick(Record):
     g_loss: float
     d_loss: float
     r1_penalty: float
+    """squared gradient of D at real images, before gamma / 2"""
+    path_penalty: float = 0.0
+    """StyleGAN2: squared deviation of the path lengths, before its weight"""
     real_score: float
     fake_score: float
     real_sign: float
+    """mean sign of the real scores, -1 to 1: what ADA keeps at its target"""
+    fake_sign: float = 0.0
     augment_p: float
     g_gradient_norm: float
     d_gradient_norm: float

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,6 +40,9 @@ from tagloom.store.interface import PreconditionFailed, Store
 
 __all__ = ["import_network"]
 
+_MOST_BYTES = 2 * 2**30
+"""of a checkpoint; official ones of 1024 px, with G, D and G_ema, have 0.3 GiB"""
+
 
 @dataclass(frozen=True, slots=True)
 class _Found:
@@ -69,6 +73,7 @@ def import_network(store: Store, path: Path, network_id: str, *, license_note: s
             resource=name,
         )
     with tempfile.TemporaryDirectory(prefix="tagloom-import-") as folder:
+        _check_file(path)
         source_sha256 = _sha256(path)
         if path.suffix == ".safetensors":
             tensors, found = path, _described_here(path)
@@ -312,6 +317,27 @@ def _naming(name: str) -> Iterator[None]:
     except (InvalidArgument, ResourceExhausted) as error:
         sentence = f"{name} is not imported: {error.message}"
         raise type(error)(sentence, reason=error.reason, **error.metadata) from error
+
+
+def _check_file(path: Path) -> None:
+    """Before a byte is read: a pipe or a device would never end."""
+    try:
+        status = path.stat()
+    except OSError:
+        return  # what cannot be looked at is told when it is opened
+    if not stat.S_ISREG(status.st_mode):
+        raise InvalidArgument(
+            f"{path} is no file; name a checkpoint (.pkl or .safetensors).",
+            reason="PATH_NOT_READABLE",
+            path=path,
+        )
+    if status.st_size > _MOST_BYTES:
+        raise InvalidArgument(
+            f"{path} has {status.st_size / 2**30:.1f} GiB, more than the "
+            f"{_MOST_BYTES / 2**30:g} GiB that any network here takes; name a checkpoint.",
+            reason="FILE_TOO_LARGE",
+            path=path,
+        )
 
 
 def _sha256(path: Path) -> str:

@@ -277,7 +277,7 @@ class Snapshot(_message.Message):
     def __init__(self, name: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., kimg: _Optional[float] = ..., weights_sha256: _Optional[str] = ..., score: _Optional[_Union[TrainingScore, _Mapping]] = ...) -> None: ...
 
 class Tick(_message.Message):
-    __slots__ = ("kimg", "time", "seconds_per_kimg", "g_loss", "d_loss", "r1_penalty", "real_score", "fake_score", "real_sign", "augment_p", "g_gradient_norm", "d_gradient_norm", "peak_memory_bytes", "diversity", "overfitting", "updates_left_out", "alarms")
+    __slots__ = ("kimg", "time", "seconds_per_kimg", "g_loss", "d_loss", "r1_penalty", "real_score", "fake_score", "real_sign", "augment_p", "g_gradient_norm", "d_gradient_norm", "peak_memory_bytes", "diversity", "overfitting", "updates_left_out", "alarms", "gpu_peak_memory_bytes", "gpu_free_memory_bytes", "gpu_total_memory_bytes", "path_penalty", "fake_sign")
     KIMG_FIELD_NUMBER: _ClassVar[int]
     TIME_FIELD_NUMBER: _ClassVar[int]
     SECONDS_PER_KIMG_FIELD_NUMBER: _ClassVar[int]
@@ -295,6 +295,11 @@ class Tick(_message.Message):
     OVERFITTING_FIELD_NUMBER: _ClassVar[int]
     UPDATES_LEFT_OUT_FIELD_NUMBER: _ClassVar[int]
     ALARMS_FIELD_NUMBER: _ClassVar[int]
+    GPU_PEAK_MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    GPU_FREE_MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    GPU_TOTAL_MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    PATH_PENALTY_FIELD_NUMBER: _ClassVar[int]
+    FAKE_SIGN_FIELD_NUMBER: _ClassVar[int]
     kimg: float
     time: _timestamp_pb2.Timestamp
     seconds_per_kimg: float
@@ -312,7 +317,12 @@ class Tick(_message.Message):
     overfitting: float
     updates_left_out: int
     alarms: _containers.RepeatedScalarFieldContainer[Alarm.Kind]
-    def __init__(self, kimg: _Optional[float] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., seconds_per_kimg: _Optional[float] = ..., g_loss: _Optional[float] = ..., d_loss: _Optional[float] = ..., r1_penalty: _Optional[float] = ..., real_score: _Optional[float] = ..., fake_score: _Optional[float] = ..., real_sign: _Optional[float] = ..., augment_p: _Optional[float] = ..., g_gradient_norm: _Optional[float] = ..., d_gradient_norm: _Optional[float] = ..., peak_memory_bytes: _Optional[int] = ..., diversity: _Optional[float] = ..., overfitting: _Optional[float] = ..., updates_left_out: _Optional[int] = ..., alarms: _Optional[_Iterable[_Union[Alarm.Kind, str]]] = ...) -> None: ...
+    gpu_peak_memory_bytes: int
+    gpu_free_memory_bytes: int
+    gpu_total_memory_bytes: int
+    path_penalty: float
+    fake_sign: float
+    def __init__(self, kimg: _Optional[float] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., seconds_per_kimg: _Optional[float] = ..., g_loss: _Optional[float] = ..., d_loss: _Optional[float] = ..., r1_penalty: _Optional[float] = ..., real_score: _Optional[float] = ..., fake_score: _Optional[float] = ..., real_sign: _Optional[float] = ..., augment_p: _Optional[float] = ..., g_gradient_norm: _Optional[float] = ..., d_gradient_norm: _Optional[float] = ..., peak_memory_bytes: _Optional[int] = ..., diversity: _Optional[float] = ..., overfitting: _Optional[float] = ..., updates_left_out: _Optional[int] = ..., alarms: _Optional[_Iterable[_Union[Alarm.Kind, str]]] = ..., gpu_peak_memory_bytes: _Optional[int] = ..., gpu_free_memory_bytes: _Optional[int] = ..., gpu_total_memory_bytes: _Optional[int] = ..., path_penalty: _Optional[float] = ..., fake_sign: _Optional[float] = ...) -> None: ...
 
 class CreateRunRequest(_message.Message):
     __slots__ = ("run_id", "dataset", "start", "options", "request_id")

@@ -6,10 +6,11 @@ import dataclasses
 from collections.abc import Callable
 
 from pipelines.spec import TrainSpec
-from services.trainer.convert import requested_options, run_message
+from services.trainer.convert import requested_options, run_message, tick_message
 from services.trainer.options import RequestedOptions
 from services.trainer.runs import RunView
-from tagloom.artifacts.run import Run, TrainingOptions
+from tagloom.artifacts.base import now
+from tagloom.artifacts.run import Run, Tick, TrainingOptions
 from tagloom.cli.train import train_command
 from tagloom.v1 import trainer_pb2 as pb
 
@@ -22,6 +23,14 @@ def test_every_option_is_everywhere() -> None:
     assert set(TrainSpec.model_fields) - {"start"} == FIELDS
     flags = {parameter.name for parameter in train_command.params}
     assert FIELDS - flags == {"r1_gamma", "gamma_auto"}, "these two are --gamma"
+
+
+def test_all_of_a_tick_is_shown() -> None:
+    tick = Tick(
+        **{name: 1 for name in Tick.model_fields if name not in ("time", "alarms")}, time=now()
+    )
+    shown = {field.name for field, _ in tick_message(tick).ListFields()}
+    assert shown == {field.name for field in pb.Tick.DESCRIPTOR.fields} - {"alarms"}
 
 
 def test_what_is_asked_for_comes_through_and_is_shown(make_run: Callable[..., Run]) -> None:

@@ -72,6 +72,19 @@ def test_networks_are_described_for_the_architecture(plan: Callable[..., Run]) -
     assert radial.discriminator["channel_max"] == 32
 
 
+def test_r1_can_be_switched_off(plan: Callable[..., Run]) -> None:
+    assert plan(r1_gamma=0.0).options.r1_gamma == 0
+
+
+@pytest.mark.parametrize("pipe", ["filter", "bgcf", "bgcfnc"])
+def test_band_filters_need_larger_images(
+    store: Store, make_run: Callable[..., Run], pipe: str
+) -> None:
+    with pytest.raises(InvalidArgument, match="images of more than 21 px, not 16: blit, geom"):
+        make_run("r", augment_pipe=pipe)
+    make_run("q", augment_pipe=pipe, augment="none")
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -111,6 +124,7 @@ def test_networks_are_described_for_the_architecture(plan: Callable[..., Run]) -
         ({"adam_beta1": 1.0}, r"adam_beta1 is 1\.0, but should be from 0 to less than 1"),
         ({"adam_epsilon": -1.0}, r"adam_epsilon is -1\.0, but should be above 0"),
         ({"bad_updates_limit": -1}, "bad_updates_limit is -1"),
+        ({"r1_gamma": 0.0, "gamma_auto": True}, "r1_gamma is 0.0, .* where it is chosen by trials"),
     ],
 )
 def test_wrong_options(plan: Callable[..., Run], options: dict[str, Any], words: str) -> None:

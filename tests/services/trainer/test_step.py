@@ -166,7 +166,8 @@ def test_an_update_left_out_leaves_everything_as_it_was() -> None:
     before, judged = content(step, "D"), step.signs.tolist()
     assert judged[1] > 0
     step.run(real * float("nan"), None, draws_of(step))
-    assert (step.left_out.in_a_row, step.left_out.total) == (1, 1)  # one phase of D was due
+    assert step.left_out.total == 1  # one phase of D was due
+    assert step.left_out.in_a_row == {"Gmain": 0, "Dmain": 1, "Dreg": 0}
     # This step ended with ADA's judgement, of the signs before it alone.
     assert float(step.losses.augment.p) > 0  # type: ignore[union-attr]
     after = content(step, "D")
@@ -174,17 +175,52 @@ def test_an_update_left_out_leaves_everything_as_it_was() -> None:
     means = step.statistics.take()
     assert all(value == value for value in means.values())
     step.run(real, None, draws_of(step))
-    assert (step.left_out.in_a_row, step.left_out.longest, step.left_out.total) == (0, 1, 1)
+    assert not any(step.left_out.in_a_row.values())
+    assert (step.left_out.longest, step.left_out.total) == (1, 1)
 
 
 def test_first_updates_that_are_left_out_count_for_nothing() -> None:
     step = build_step("stylegan3-t", torch.device("cpu"))
     step.run(torch.full([8, 3, 32, 32], float("nan")), None, draws_of(step))
-    assert step.left_out.in_a_row == 2
+    assert step.left_out.in_a_row == {"Gmain": 0, "Dmain": 1, "Dreg": 1}
     means = step.statistics.take()
     assert "d_loss" not in means
     assert "g_loss" in means
     assert all(float(moments.step) == 0 for moments in step.optimizers["D"].moments.values())
+
+
+def test_good_updates_of_g_do_not_hide_that_d_diverged() -> None:
+    step = build_step("stylegan3-t", torch.device("cpu"), bad_updates_limit=3)
+    broken = torch.full([8, 3, 32, 32], float("nan"))
+    for _ in range(2):
+        step.run(broken, None, draws_of(step))
+        step.check()
+    step.run(broken, None, draws_of(step))
+    with pytest.raises(FailedPrecondition, match="3 gradients in a row"):
+        step.check()
+
+
+@pytest.mark.parametrize("micro_batch", [None, 4])
+def test_one_broken_sample_is_enough_to_leave_an_update_out(micro_batch: int | None) -> None:
+    step = build_step("stylegan2", torch.device("cpu"), micro_batch=micro_batch)
+    real = torch.rand(8, 3, 32, 32) * 2 - 1
+    step.run(real, None, draws_of(step))
+    before = content(step, "D")
+    real[-1, 0, 3, 3] = float("nan")
+    step.run(real, None, draws_of(step))
+    assert step.left_out.in_a_row == {"Gmain": 0, "Greg": 0, "Dmain": 1, "Dreg": 0}
+    after = content(step, "D")
+    assert {name for name in before if before[name] != after[name]} == {"signs"}
+
+
+def test_without_r1_its_phase_does_not_exist() -> None:
+    step = build_step("stylegan3-t", torch.device("cpu"))
+    assert [phase.name for phase in step.phases] == ["Gmain", "Dmain", "Dreg"]
+    settings = dataclasses.replace(step.losses.settings, r1_gamma=0.0)
+    losses = Losses(step.G, step.D, settings, step.losses.augment)
+    without = TrainingStep(losses, step.G_ema, step.settings, step.control)
+    assert [phase.name for phase in without.phases] == ["Gmain", "Dmain"]
+    assert without.optimizers["D"].learning_rate == step.optimizers["D"].learning_rate
 
 
 def test_a_divergence_is_noticed_at_the_next_look(
@@ -192,11 +228,11 @@ def test_a_divergence_is_noticed_at_the_next_look(
 ) -> None:
     session = open_session(store, make_run("r", bad_updates_limit=3), ALONE)[0]
     step = session.step
-    step.left_out.load(3, 7)
+    step.left_out.load({"Dmain": 3}, 7)
     step.steps = 17
     # On a GPU the host looks every 16 steps; even if a good update came meanwhile.
     monkeypatch.setattr(step, "device", torch.device("cuda"))
-    step.left_out.count(torch.tensor(0))
+    step.left_out.count("Dmain", torch.tensor(0))
     step.check()
     step.steps = 32
     with pytest.raises(FailedPrecondition, match=r"3 gradients in a row .* by step 32") as caught:

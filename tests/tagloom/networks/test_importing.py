@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -199,6 +200,21 @@ def test_an_export_is_imported_as_it_was(store: Store, tmp_path: Path) -> None:
     assert second.discriminator == first.discriminator
     with pytest.raises(AlreadyExists, match="exists; choose another file"):
         export_safetensors(store, open_network(store, "networks/first"), out)
+
+
+def test_what_is_no_file_is_not_even_opened(store: Store, tmp_path: Path) -> None:
+    """Reading a pipe or a device would never end."""
+    pipe = tmp_path / "network.pkl"
+    os.mkfifo(pipe)
+    for path in (pipe, tmp_path, Path("/dev/zero")):
+        with pytest.raises(InvalidArgument, match="is no file") as caught:
+            import_network(store, path, "n")
+        assert caught.value.reason == "PATH_NOT_READABLE"
+    huge = tmp_path / "huge.pkl"
+    with huge.open("wb") as stream:
+        stream.truncate(2**31 + 1)
+    with pytest.raises(InvalidArgument, match=r"has 2\.0 GiB, more than"):
+        import_network(store, huge, "n")
 
 
 def test_an_id_that_exists_is_refused_before_the_work(store: Store, tmp_path: Path) -> None:
