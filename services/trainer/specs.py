@@ -6,8 +6,6 @@ import dataclasses
 import math
 from typing import TYPE_CHECKING, Any
 
-from services.trainer.augment import PIPES
-from services.trainer.augment.wavelets import band_filters
 from services.trainer.ranges import refuse
 from tagloom.artifacts.run import Config, TrainingOptions
 from tagloom.errors import FailedPrecondition, InvalidArgument
@@ -17,6 +15,11 @@ from tagloom.networks.spec import DiscriminatorSpec, GeneratorSpec, StyleGAN3Spe
 
 if TYPE_CHECKING:
     from services.trainer.options import RequestedOptions
+
+# As in `augment`, which the server does not load: it needs PyTorch.
+BAND_FILTER_PIPES = ("filter", "bgcf", "bgcfn", "bgcfnc")
+BAND_FILTER_REACH = 21
+"""pixels to each side"""
 
 __all__ = ["check_start", "freezable_layers", "magnitude_ema_beta", "network_specs"]
 
@@ -91,14 +94,13 @@ def network_specs(
 
 def _check_pipe(options: TrainingOptions, resolution: int) -> None:
     """The band filters mirror the image at its borders, once: it must be larger than they reach."""
-    reach = band_filters().shape[1] // 2
-    filters = options.augment != "none" and PIPES[options.augment_pipe].imgfilter > 0
-    if filters and resolution <= reach:
+    filters = options.augment != "none" and options.augment_pipe in BAND_FILTER_PIPES
+    if filters and resolution <= BAND_FILTER_REACH:
         refuse(
             "augment_pipe",
             repr(options.augment_pipe),
-            f"one without its filter group, which needs images of more than {reach} px, not "
-            f"{resolution}: blit, geom, color, bg or bgc",
+            f"one without its filter group, which needs images of more than {BAND_FILTER_REACH} "
+            f"px, not {resolution}: blit, geom, color, bg or bgc",
         )
 
 

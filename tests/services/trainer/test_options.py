@@ -10,10 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.trainer.augment import PIPES
+from services.trainer.augment.wavelets import band_filters
 from services.trainer.loop import train
 from services.trainer.options import RequestedOptions, _fill, plan_run
 from services.trainer.ranges import check_ranges
-from services.trainer.specs import freezable_layers
+from services.trainer.specs import BAND_FILTER_PIPES, BAND_FILTER_REACH, freezable_layers
 from tagloom.artifacts.dataset import Dataset
 from tagloom.artifacts.run import Run, TrainingOptions
 from tagloom.errors import FailedPrecondition, InvalidArgument, NotFound
@@ -83,6 +85,11 @@ def test_band_filters_need_larger_images(
     with pytest.raises(InvalidArgument, match="images of more than 21 px, not 16: blit, geom"):
         make_run("r", augment_pipe=pipe)
     make_run("q", augment_pipe=pipe, augment="none")
+
+
+def test_what_the_server_knows_of_band_filters_is_true() -> None:
+    assert set(BAND_FILTER_PIPES) == {name for name, pipe in PIPES.items() if pipe.imgfilter}
+    assert band_filters().shape[1] // 2 == BAND_FILTER_REACH
 
 
 @pytest.mark.parametrize(
