@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from minio_server import _die_with_parent
+from minio_server import die_with_parent
 
 __all__ = ["PrometheusServer", "running_prometheus", "run_promtool"]
 
@@ -80,7 +80,7 @@ def running_prometheus(config: Path, folder: Path) -> Iterator[PrometheusServer]
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            preexec_fn=_die_with_parent,
+            preexec_fn=die_with_parent,
         )
     url = f"http://127.0.0.1:{port}"
     try:
