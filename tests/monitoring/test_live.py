@@ -6,18 +6,10 @@ Prometheus says is what happened.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import re
 import shutil
-import signal
-import socket
-import subprocess
-import sys
 import time
 import urllib.request
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -41,10 +33,10 @@ from tagloom.v1 import (
     trainer_pb2,
 )
 from tests.monitoring.promql import Expression, expressions
+from tests.monitoring.stack import ROOT, configuration, free_port, stack
 
 pytestmark = [pytest.mark.prometheus, pytest.mark.minio]
 
-ROOT = Path(__file__).resolve().parents[2]
 NEEDS_A_GPU = {
     "tagloom_training_gpu_memory_peak_bytes",
     "tagloom_training_gpu_memory_free_bytes",
@@ -123,7 +115,7 @@ def watched(minio: MinioServer, tmp_path_factory: pytest.TempPathFactory) -> Ite
     with (
         InstagramServer() as instagram,
         running_prometheus(config, folder) as prometheus,
-        stack(folder, minio, instagram, metrics_port) as address,
+        stack(folder, minio, metrics_port, settings=pointed_at(instagram, folder)) as address,
         connect(address) as clients,
     ):
         results = use(clients, folder, instagram, prometheus)
@@ -134,68 +126,15 @@ def watched(minio: MinioServer, tmp_path_factory: pytest.TempPathFactory) -> Ite
         yield Watched(prometheus, page, begin, time.time(), *results)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def configuration(metrics_port: int, minio_port: int) -> dict[str, Any]:
-    """The one that docs/monitoring.md gives, with MinIO, for other ports, and every second."""
-    path = ROOT / "examples" / "monitoring" / "prometheus.yml"
-    values: dict[str, Any] = yaml.safe_load(path.read_text())
-    values["global"] = {
-        "scrape_interval": "1s",
-        "scrape_timeout": "1s",
-        "evaluation_interval": "1s",
-    }
-    values["rule_files"] = [str(path.parent / pattern) for pattern in values["rule_files"]]
-    (ours,) = values["scrape_configs"]
-    ours["static_configs"][0]["targets"] = [f"127.0.0.1:{metrics_port}"]
-    commented = path.read_text().partition("# - job_name: tagloom-minio")[2]
-    text = "- job_name: tagloom-minio" + commented.replace("\n# ", "\n")
-    (theirs,) = yaml.safe_load(text)
-    del theirs["scrape_interval"]
-    theirs["static_configs"][0]["targets"] = [f"127.0.0.1:{minio_port}"]
-    values["scrape_configs"].append(theirs)
-    return values
-
-
-@contextlib.contextmanager
-def stack(
-    folder: Path, minio: MinioServer, instagram: InstagramServer, metrics_port: int
-) -> Iterator[str]:
-    """`tagloom up` in a bucket of its own; its address."""
-    clean = {key: value for key, value in os.environ.items() if not key.startswith("TAGLOOM_")}
-    session, log = folder / "session.json", folder / "stack.log"
+def pointed_at(instagram: InstagramServer, folder: Path) -> dict[str, str]:
+    """Settings of a scraper that finds the local Instagram, logged in."""
+    session = folder / "session.json"
     session.write_text(json.dumps(SESSION))
-    environment = {
-        **clean,
-        **minio.environment,
-        "OMP_NUM_THREADS": "1",
-        "TAGLOOM_TORCH_THREADS": "1",
+    return {
         "TAGLOOM_INSTAGRAM_URL": instagram.url,
         "TAGLOOM_INSTAGRAM_PAUSE_S": "0",
         "TAGLOOM_INSTAGRAM_SESSION": str(session),
     }
-    command = [
-        *(sys.executable, "-m", "tagloom.cli", "up"),
-        *("--store", f"s3://watched/{uuid.uuid4().hex}", "--address", "127.0.0.1:0"),
-        *("--metrics-address", f"127.0.0.1:{metrics_port}"),
-    ]
-    with log.open("wb") as stderr:
-        process = subprocess.Popen(command, env=environment, stderr=stderr)
-    try:
-        deadline = time.monotonic() + 60
-        while not (found := re.search(r"serving .* at (127\.0\.0\.1:\d+)", log.read_text())):
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.1)
-        yield found[1]
-    finally:
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0, log.read_text()[-3000:]
 
 
 def train(clients: Clients, prometheus: PrometheusServer) -> trainer_pb2.Run:
