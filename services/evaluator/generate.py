@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-import numpy as np
 import torch
 
 from tagloom.errors import FailedPrecondition
+from tagloom.networks.sampling import seed_latent, to_pixels
 from tagloom.networks.spec import GeneratorSpec
 
 __all__ = ["SEED_SCHEME", "generated_images", "seed_inputs"]
@@ -29,8 +29,7 @@ def seed_inputs(
     seeds: Iterable[int], spec: GeneratorSpec, device: torch.device
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """z [N, z_dim] and labels c [N, c_dim] (None for an unconditional generator) of the seeds."""
-    draws = [np.random.RandomState(seed).randn(1, spec.z_dim) for seed in seeds]
-    z_NZ = torch.from_numpy(np.concatenate(draws)).to(device, torch.float32)
+    z_NZ = torch.cat([seed_latent(seed, spec.z_dim) for seed in seeds]).to(device)
     if not spec.c_dim:
         return z_NZ, None
     classes = torch.tensor([seed % spec.c_dim for seed in seeds], device=device)
@@ -56,7 +55,7 @@ def generated_images(
                     "weight.",
                     reason="GENERATOR_DIVERGED",
                 )
-            rounded_NCHW = (image_NCHW * 127.5 + 128).clamp(0, 255).to(torch.uint8)
+            rounded_NCHW = to_pixels(image_NCHW)
         if spec.img_channels == 1:
             rounded_NCHW = rounded_NCHW.expand(-1, 3, -1, -1)
         yield rounded_NCHW[: count - start]

@@ -6,9 +6,11 @@ import io
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from PIL import Image
 
 from services.generator.points import Format
+from tagloom.networks.sampling import to_pixels
 
 __all__ = ["encode"]
 
@@ -23,7 +25,6 @@ def encode(image_CHW: npt.NDArray[np.float32], format: Format) -> bytes:
     if format == "npy":
         np.save(buffer, image_CHW[None], allow_pickle=False)
         return buffer.getvalue()
-    rounded_HWC = (image_CHW * np.float32(127.5) + np.float32(128)).clip(0, 255).astype(np.uint8)
-    pixels = rounded_HWC.transpose(1, 2, 0)
+    pixels = to_pixels(torch.from_numpy(image_CHW)).permute(1, 2, 0).numpy()
     Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(buffer, "PNG")
     return buffer.getvalue()

@@ -22,6 +22,7 @@ from services.generator.encoding import encode
 from services.generator.points import Order
 from tagloom.errors import FailedPrecondition, InvalidArgument, TagloomError
 from tagloom.networks.catalog import CatalogEntry
+from tagloom.networks.sampling import seed_latent
 from tagloom.networks.spec import GeneratorSpec, StyleGAN3Spec
 from tagloom.store.interface import Store
 
@@ -104,8 +105,7 @@ class Renderer:
 
     def _seed_latent(self, seed: int, order: Order) -> Tensor:
         how = order.rendering
-        z = np.random.RandomState(seed).randn(1, self._spec.z_dim)
-        z_NZ = torch.from_numpy(z).to(self._device, torch.float32)
+        z_NZ = seed_latent(seed, self._spec.z_dim).to(self._device)
         c_NC: Tensor | None = None
         if self._spec.c_dim:
             # As the evaluator does: a seed names its class too, unless one is asked for.

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from services.trainer.dataset import TrainingImages
+from tagloom.networks.sampling import seed_latent
 
 __all__ = ["Observation", "Observer"]
 
@@ -47,10 +48,7 @@ class Observer:
         self._training = _first(images, _JUDGED)
         self._held_out = None if held_out is None else _first(held_out, _JUDGED)
         self._group = group
-        self._latents = [
-            torch.from_numpy(np.random.RandomState(seed).randn(1, z_dim)).to(torch.float32)
-            for seed in range(_SAMPLES)
-        ]
+        self._latents = [seed_latent(seed, z_dim) for seed in range(_SAMPLES)]
         self._real_distance = mean_distance(self._training)
 
     @torch.no_grad()

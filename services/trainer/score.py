@@ -17,6 +17,7 @@ from tagloom.artifacts.run import TrainingScore
 from tagloom.errors import FailedPrecondition
 from tagloom.features import FeatureExtractor, open_extractor
 from tagloom.features.kernel import kernel_distance
+from tagloom.networks.sampling import seed_latent, to_pixels
 
 __all__ = ["Scorer"]
 
@@ -82,8 +83,7 @@ class Scorer:
     def _generate(self, G_ema: nn.Module, seeds: range) -> torch.Tensor:
         """uint8 [B, 3, H, W] of the seeds, as the evaluator draws them."""
         device = next(G_ema.parameters()).device
-        draws = [np.random.RandomState(seed).randn(1, self._z_dim) for seed in seeds]
-        z_NZ = torch.from_numpy(np.concatenate(draws)).to(device, torch.float32)
+        z_NZ = torch.cat([seed_latent(seed, self._z_dim) for seed in seeds]).to(device)
         images: torch.Tensor = G_ema(z_NZ, None)
         if not bool(torch.isfinite(images).all()):
             raise FailedPrecondition(
@@ -91,4 +91,4 @@ class Scorer:
                 "train with smaller learning rates or a larger r1_gamma.",
                 reason="GENERATOR_DIVERGED",
             )
-        return (images * 127.5 + 128).clamp(0, 255).to(torch.uint8).cpu()
+        return to_pixels(images).cpu()

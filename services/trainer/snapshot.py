@@ -19,6 +19,7 @@ from services.trainer.session import Session
 from tagloom.artifacts import layout
 from tagloom.artifacts.base import now
 from tagloom.artifacts.run import Snapshot, TrainingScore
+from tagloom.networks.sampling import seed_latent, to_pixels
 from tagloom.networks.weights import save_weights
 from tagloom.store.interface import PreconditionFailed, Store
 
@@ -67,12 +68,10 @@ def write_snapshot(
 def sample_grid(G: nn.Module, count: int, z_dim: int) -> bytes:
     """A PNG with the images of seeds 0, 1, 2, … row by row, without truncation."""
     device = next(G.parameters()).device
-    latents = [np.random.RandomState(seed).randn(1, z_dim) for seed in range(count)]
     tiles = []
-    for z in latents:  # one by one: what a seed shows depends on nothing else
-        images: Tensor = G(torch.from_numpy(z).to(device, torch.float32), None)
-        pixels = (images[0] * 127.5 + 128).clamp(0, 255).to(torch.uint8)
-        tiles.append(pixels.permute(1, 2, 0).cpu().numpy())
+    for seed in range(count):  # one by one: what a seed shows depends on nothing else
+        images: Tensor = G(seed_latent(seed, z_dim).to(device), None)
+        tiles.append(to_pixels(images[0]).permute(1, 2, 0).cpu().numpy())
     columns = math.ceil(math.sqrt(count))
     rows = math.ceil(count / columns)
     side = tiles[0].shape[0]
