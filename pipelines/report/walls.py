@@ -40,7 +40,7 @@ class Photo:
 
 @dataclass(frozen=True, slots=True)
 class CheckHead:
-    """A column of the verdict table: `sharpness`, `≥ 12 px`."""
+    """A column of the verdict table: `sharpness`, `≥ 0.4`."""
 
     name: str
     rule: str

@@ -28,7 +28,7 @@ __all__ = ["filter_command", "verdicts_command"]
     "--profile",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="YAML file of thresholds (`faces: off`, `sharpness: 12`) that differ from the default.",
+    help="YAML file of thresholds (`faces: off`, `sharpness: 0.5`) that differ from the default.",
 )
 @click.option("--crop", type=click.Choice(["center", "tiles"]), default="center", show_default=True)
 @click.option("--tile-size", type=click.IntRange(1, 4096), help="Side of a tile in source pixels.")
@@ -162,7 +162,7 @@ def _thresholds(path: Path) -> list[filter_pb2.Threshold]:
         number = isinstance(bound, (int, float)) and not isinstance(bound, bool)
         if not number and bound is not False:
             raise InvalidArgument(
-                f"The profile {path} must map checks to bounds, such as `sharpness: 12` or "
+                f"The profile {path} must map checks to bounds, such as `sharpness: 0.5` or "
                 f"`faces: off`; {check!r}: {bound!r} is neither.",
                 reason="PROFILE_INVALID",
                 file=path,

@@ -93,7 +93,7 @@ class CatalogEntry:
 
         generator = build_from_spec(self.generator_spec)
         weights = self.load(store, ["G_ema"])["G_ema"]
-        load_into(generator, weights, what=f"the weights of {self.name}")
+        load_into(generator, weights, what=f"The weights of {self.name}")
         return generator.eval().requires_grad_(False)
 
 

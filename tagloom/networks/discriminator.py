@@ -69,7 +69,11 @@ class DiscriminatorBlock(nn.Module):
             self.skip = convolution(tmp_channels, out_channels, 1, down=2, bias=False)
 
     def forward(self, x: Tensor | None, img: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Features and image of this resolution (None where there is none) to the next one's."""
+        """From this resolution to the next, half as large: (x, img) to (x, img).
+
+        x: features [N, C, H, W]; None for the first block. img: [N, img_channels, H, W] where this
+        block reads it; the second result is None where the next one does not.
+        """
         if self.has_fromrgb:
             assert img is not None
             y = self.fromrgb(img)
@@ -106,6 +110,11 @@ class DiscriminatorEpilogue(nn.Module):
         self.out = FullyConnectedLayer(in_channels, cmap_dim or 1)
 
     def forward(self, x: Tensor, img: Tensor | None, cmap: Tensor | None) -> Tensor:
+        """Features [N, in_channels, 4, 4] to logits [N, 1].
+
+        img: [N, img_channels, 4, 4] for the architecture "skip", else None.
+        cmap: labels as [N, cmap_dim], projected onto the output (arXiv 1802.05637), or None.
+        """
         if img is not None:
             x = x + self.fromrgb(img)
         if self.num_channels > 0:

@@ -22,7 +22,7 @@ __all__ = ["Conv2dLayer", "FullyConnectedLayer", "activate", "normalize_second_m
 
 
 def normalize_second_moment(x: Tensor, *, dim: int = 1, eps: float = 1e-8) -> Tensor:
-    """Scale x so that its mean square along `dim` is 1."""
+    """x of any shape, scaled so that its mean square along `dim` is 1; `eps` keeps zeros zero."""
     return x * (x.square().mean(dim=dim, keepdim=True) + eps).rsqrt()
 
 

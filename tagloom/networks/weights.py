@@ -68,7 +68,7 @@ def save_weights(
         raise not_written(target, error) from error
     except safetensors.SafetensorError as error:  # of the disk too, as a text without a number
         raise ResourceExhausted(
-            f"the weights could not be written to {target} ({error}); "
+            f"The weights could not be written to {target} ({error}); "
             "make room on the disk or choose another place.",
             reason="WEIGHTS_NOT_WRITTEN",
             path=target,
@@ -125,7 +125,7 @@ def load_weights(
     return states
 
 
-def load_into(network: nn.Module, state: State, *, what: str = "the weights") -> None:
+def load_into(network: nn.Module, state: State, *, what: str = "The weights") -> None:
     """Copy `state` into `network`; nothing is changed unless everything fits.
 
     Raises InvalidArgument if names, shapes or dtypes differ from the network's.
@@ -165,7 +165,7 @@ def _open(path: Path | str) -> safe_open:
     file = Path(path)
     if not file.is_file():
         raise NotFound(
-            f"there is no weights file {file}; check the path.",
+            f"There is no weights file {file}; check the path.",
             reason="WEIGHTS_NOT_FOUND",
             path=file,
         )

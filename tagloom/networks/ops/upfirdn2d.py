@@ -166,7 +166,10 @@ def filter2d(
     flip_filter: bool = False,
     gain: float = 1.0,
 ) -> Tensor:
-    """Filter x; without `padding` the result has the size of x."""
+    """x [N, C, H, W] filtered by f [fh, fw] or [taps]; without `padding` the size stays.
+
+    padding: what the size grows by on every side, or (x, y), or (x0, x1, y0, y1); negative crops.
+    """
     x0, x1, y0, y1 = parse_padding(padding)
     fh, fw = f.shape[0], f.shape[-1]
     pads = [x0 + fw // 2, x1 + (fw - 1) // 2, y0 + fh // 2, y1 + (fh - 1) // 2]
@@ -182,7 +185,11 @@ def upsample2d(
     flip_filter: bool = False,
     gain: float = 1.0,
 ) -> Tensor:
-    """Upsample x to `up` times its size, keeping its mean."""
+    """x [N, C, H, W] to [N, C, H·up, W·up]: up times its size, its mean kept.
+
+    f: [fh, fw] or [taps], the filter behind the zeros. up: one factor, or (x, y).
+    padding: as in `filter2d`, in samples of the result.
+    """
     upx, upy = parse_scaling(up)
     x0, x1, y0, y1 = parse_padding(padding)
     fh, fw = f.shape[0], f.shape[-1]
@@ -205,7 +212,11 @@ def downsample2d(
     flip_filter: bool = False,
     gain: float = 1.0,
 ) -> Tensor:
-    """Downsample x to 1 / `down` of its size."""
+    """x [N, C, H, W] to [N, C, H/down, W/down].
+
+    f: [fh, fw] or [taps], the filter before samples are left out. down: one factor, or (x, y).
+    padding: as in `filter2d`, in samples of x.
+    """
     downx, downy = parse_scaling(down)
     x0, x1, y0, y1 = parse_padding(padding)
     fh, fw = f.shape[0], f.shape[-1]

@@ -54,7 +54,7 @@ def test_a_tensor_used_twice_is_stored_twice(tmp_path: Path, generator: torch.nn
 
 
 def test_missing_file_and_missing_network(tmp_path: Path, generator: torch.nn.Module) -> None:
-    with pytest.raises(NotFound, match="there is no weights file"):
+    with pytest.raises(NotFound, match="There is no weights file"):
         load_weights(tmp_path / "no.safetensors")
     save_weights(tmp_path / "g.safetensors", {"G": generator})
     with pytest.raises(NotFound, match="holds no network D"):
