@@ -9,12 +9,7 @@ from services.filter.checks import CHECKS, FORMAT
 from tagloom.artifacts.dataset import Threshold
 from tagloom.errors import InvalidArgument
 
-__all__ = ["default_profile", "profile"]
-
-
-def default_profile() -> tuple[Threshold, ...]:
-    """Every check, switched on, at its default threshold."""
-    return profile(())
+__all__ = ["profile"]
 
 
 def profile(overrides: Iterable[Threshold]) -> tuple[Threshold, ...]:

@@ -184,10 +184,6 @@ class Clients:
         """Ask it to stop; `wait` raises Cancelled once it has. Raises NotFound."""
         self._operations(name).CancelOperation(operations_pb2.CancelOperationRequest(name=name))
 
-    def delete_operation(self, name: str) -> None:
-        """Forget a finished one. Raises NotFound, FailedPrecondition (OPERATION_NOT_DONE)."""
-        self._operations(name).DeleteOperation(operations_pb2.DeleteOperationRequest(name=name))
-
     def _operations(self, name: str) -> operations_pb2_grpc.OperationsStub:
         service, dot, _ = name.removeprefix("operations/").partition(".")
         if not dot:

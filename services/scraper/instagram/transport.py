@@ -19,9 +19,8 @@ from services.scraper.instagram.settings import InstagramSettings
 from services.scraper.traffic import TrafficLog
 from tagloom.errors import PermissionDenied, TagloomError
 
-__all__ = ["API_HOSTS", "HostNotAllowed", "InstagramAdapter", "is_image_host"]
+__all__ = ["HostNotAllowed", "InstagramAdapter", "is_image_host"]
 
-API_HOSTS = ("www.instagram.com", "i.instagram.com")
 _IMAGE_DOMAINS = (".cdninstagram.com", ".fbcdn.net")
 _MAX_ANSWER_BYTES = 32 * 2**20
 _CHUNK = 65536

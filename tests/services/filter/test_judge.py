@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from services.filter.checks import CHECKS, Measured, Score
 from services.filter.judge import judge
-from services.filter.profile import default_profile, profile
+from services.filter.profile import profile
 from tagloom.artifacts.dataset import Threshold
 
 SHA = "0" * 64
@@ -27,7 +27,7 @@ scores = st.fixed_dictionaries(
 
 def verdict_on(values, thresholds=None, resolution=256):
     measured = {name: Measured(400, 300, Score(float(value))) for name, value in values.items()}
-    return judge(SHA, "a.jpg", measured, thresholds or default_profile(), resolution)
+    return judge(SHA, "a.jpg", measured, thresholds or profile(()), resolution)
 
 
 def test_a_good_photo_stays_with_every_result():
@@ -84,7 +84,7 @@ def test_eighty_percent_of_the_resolution(side, kept):
 
 def test_an_undecodable_image_has_one_result():
     measured = {"format": Measured(0, 0, Score(0.0, detail="The file is empty."))}
-    verdict = judge(SHA, "a.jpg", measured, default_profile(), 256)
+    verdict = judge(SHA, "a.jpg", measured, profile(()), 256)
     assert not verdict.kept
     assert verdict.failed_checks == ("format",)
     assert [result.detail for result in verdict.results] == ["The file is empty."]

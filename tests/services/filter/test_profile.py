@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.filter.checks import CHECKS
-from services.filter.profile import default_profile, profile
+from services.filter.profile import profile
 from tagloom.artifacts.dataset import Threshold
 from tagloom.errors import InvalidArgument
 
@@ -18,8 +18,8 @@ optional = [name for name in NAMES if name != "format"]
 
 
 def test_the_default_names_every_check():
-    assert [threshold.check for threshold in default_profile()] == NAMES
-    assert all(threshold.enabled for threshold in default_profile())
+    assert [threshold.check for threshold in profile(())] == NAMES
+    assert all(threshold.enabled for threshold in profile(()))
 
 
 @given(st.data())

@@ -158,9 +158,6 @@ def test_wait_gives_up_and_the_operation_goes_on(clients: Clients, echo: EchoCli
     clients.cancel_operation(accepted.name)
     with pytest.raises(Cancelled):
         clients.wait(accepted, Struct)
-    clients.delete_operation(accepted.name)
-    with pytest.raises(NotFound):
-        clients.wait(accepted.name, Struct)
 
 
 def test_wait_refuses_another_type(clients: Clients, echo: EchoClient) -> None:
