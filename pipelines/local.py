@@ -9,7 +9,6 @@ TAGLOOM_EVENTS.
 
 from __future__ import annotations
 
-import ctypes
 import json
 import signal
 import sys
@@ -18,10 +17,9 @@ from pathlib import Path
 from kfp import local
 
 from pipelines.experiment import experiment_pipeline
+from tagloom.lifeline import die_with_parent
 
 __all__ = ["main"]
-
-_PR_SET_PDEATHSIG = 1
 
 
 def main(arguments: Path, folder: Path) -> None:
@@ -29,9 +27,8 @@ def main(arguments: Path, folder: Path) -> None:
 
     Raises RuntimeError when a step fails; what failed has been told by then (`steps.events`).
     """
-    if sys.platform == "linux":
-        # End with the command that started this, however it ends.
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    # End with the command that started this, however it ends.
+    die_with_parent(by=signal.SIGTERM)
     local.init(
         # The steps' packages are the ones this program runs with: no environment of their own.
         runner=local.SubprocessRunner(use_venv=False),

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tagloom.errors import InvalidArgument, NotFound, PermissionDenied
 
-__all__ = ["allowed_roots", "check_folder"]
+__all__ = ["allowed_roots", "check_folder", "served_roots"]
 
 
 def allowed_roots(text: str | None) -> tuple[Path, ...] | None:
@@ -33,6 +33,16 @@ def allowed_roots(text: str | None) -> tuple[Path, ...] | None:
                 root=root,
             )
     return roots
+
+
+def served_roots(environment: Mapping[str, str], *, loopback: bool) -> tuple[Path, ...] | None:
+    """What a server may read: what `TAGLOOM_FOLDERS` lists; without it a server on loopback any
+    folder (None), since whoever reaches it can read the machine's files anyway, another one none.
+
+    Raises InvalidArgument (FOLDER_ROOT_INVALID).
+    """
+    roots = allowed_roots(environment.get("TAGLOOM_FOLDERS"))
+    return () if roots is None and not loopback else roots
 
 
 def check_folder(path: str, roots: Sequence[Path] | None = None) -> Path:

@@ -12,12 +12,13 @@ __all__ = ["die_with_parent"]
 _PR_SET_PDEATHSIG = 1
 
 
-def die_with_parent(parent: int | None = None) -> None:
-    """Ask the kernel to kill this process when the thread that started it ends (Linux only).
+def die_with_parent(parent: int | None = None, by: signal.Signals = signal.Signals.SIGKILL) -> None:
+    """Ask the kernel to end this process when the thread that started it ends (Linux only).
 
-    `parent` is its process id, where known: a parent that died before this call is noticed too.
+    parent: its process id, where known: one that died before this call is noticed too.
+    by: the signal to end by.
     """
     if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if parent is not None and os.getppid() != parent:
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, by, 0, 0, 0)
+    if parent is not None and os.getppid() != parent:  # before the kernel knew of our wish
         os._exit(1)

@@ -22,11 +22,11 @@ from benchmarks.transfer.cells import CELLS, SOURCE_RUN, Cell, options, source_o
 from services.evaluator.evaluate import evaluate_run
 from services.evaluator.requests import EvaluationRequest
 from services.trainer import records
-from services.trainer.launch.lifeline import die_with_parent
 from services.trainer.loop import Interrupted, train
 from services.trainer.options import RequestedOptions, plan_run
 from tagloom.artifacts import layout
 from tagloom.artifacts.evaluation import Evaluation
+from tagloom.lifeline import die_with_parent
 from tagloom.networks.catalog import open_network
 from tagloom.progress import silent
 from tagloom.store import Store, open_store

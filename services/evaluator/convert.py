@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
 from pathlib import Path
 from typing import Final
-
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.evaluator.requests import ComparisonRequest, EvaluationRequest
 from tagloom.artifacts.evaluation import Evaluation, Metric, SnapshotScore
@@ -56,7 +53,7 @@ def evaluation_message(evaluation: Evaluation) -> evaluator_pb2.Evaluation:
     features = evaluation.features
     return evaluator_pb2.Evaluation(
         name=f"evaluations/{evaluation.id}",
-        create_time=_timestamp(evaluation.create_time),
+        create_time=evaluation.create_time,
         run=evaluation.run,
         dataset=evaluation.dataset,
         held_out=evaluation.held_out,
@@ -97,9 +94,3 @@ def _metrics(metrics: Iterable[evaluator_pb2.Metric]) -> tuple[Metric, ...]:
             reason="METRIC_UNKNOWN",
             field="metrics",
         ) from error
-
-
-def _timestamp(time: datetime) -> Timestamp:
-    stamp = Timestamp()
-    stamp.FromDatetime(time)
-    return stamp

@@ -17,7 +17,7 @@ from services.evaluator.convert import (
 )
 from services.evaluator.metrics import EvaluatorMetrics
 from services.evaluator.requests import check_comparison, check_evaluation
-from tagloom.folders import allowed_roots
+from tagloom.folders import served_roots
 from tagloom.paging import page_size
 from tagloom.rpc.job import Job
 from tagloom.rpc.service import Kit
@@ -32,9 +32,7 @@ class EvaluatorService(evaluator_pb2_grpc.EvaluatorServiceServicer):
 
     def __init__(self, kit: Kit) -> None:
         self._kit = kit
-        roots = allowed_roots(os.environ.get("TAGLOOM_FOLDERS"))
-        # Whoever reaches a loopback address can read the machine's files anyway.
-        self._roots = () if roots is None and not is_loopback(kit.settings.address) else roots
+        self._roots = served_roots(os.environ, loopback=is_loopback(kit.settings.address))
         self._metrics = EvaluatorMetrics(kit.registry)
         kit.operations.handle(
             "CreateEvaluation",

@@ -19,12 +19,13 @@ from typing import Generic, Self, TypeVar
 
 import cv2
 
+from tagloom.cores import usable_cores
 from tagloom.errors import Unavailable
 from tagloom.store import open_store
 from tagloom.store.interface import Store
 from tagloom.store.tally import TALLY, Counted
 
-__all__ = ["Died", "Processes", "cores", "worker_store"]
+__all__ = ["Died", "Processes", "worker_store"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -43,11 +44,6 @@ class Died(Generic[T]):
     piece: T
 
 
-def cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def worker_store() -> Store:
     """The store, inside a worker process."""
     if _store is None:
@@ -63,7 +59,7 @@ class Processes:
     def __init__(self, store_url: str, expected: int) -> None:
         """As many processes as cores, or fewer where `expected` pieces are not worth it."""
         self._store_url = store_url
-        self._size = max(1, min(cores(), -(-expected // _PIECES_PER_PROCESS)))
+        self._size = max(1, min(usable_cores(), -(-expected // _PIECES_PER_PROCESS)))
         self._pool: ProcessPoolExecutor | None = None
 
     def __enter__(self) -> Self:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from services.generator.appearance import NoiseMode, Rendering
 from services.generator.points import Format
 from tagloom.artifacts.network import Network
@@ -75,11 +73,9 @@ def rendering(message: generator_pb2.Rendering) -> Rendering:
 
 def network_message(network: Network) -> generator_pb2.Network:
     """The resource as clients see it."""
-    created = Timestamp()
-    created.FromDatetime(network.create_time)
     return generator_pb2.Network(
         name=f"networks/{network.id}",
-        create_time=created,
+        create_time=network.create_time,
         architecture=network.architecture,
         resolution=network.resolution,
         kimg=network.kimg,

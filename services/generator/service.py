@@ -21,6 +21,7 @@ from services.generator.metrics import GeneratorMetrics
 from services.generator.points import Order, closed_path, mixed_points, seed_points
 from tagloom.artifacts import layout
 from tagloom.compute import COMPUTE_ENVIRONMENT
+from tagloom.cores import usable_cores
 from tagloom.errors import TagloomError
 from tagloom.networks.catalog import CatalogEntry, list_networks, open_network
 from tagloom.paging import page_of, page_size
@@ -39,7 +40,7 @@ class GeneratorService(generator_pb2_grpc.GeneratorServiceServicer):
     def __init__(self, kit: Kit) -> None:
         self._kit = kit
         worker.cache_bytes()  # a wrong setting is told at the start
-        threads = os.environ.get("OMP_NUM_THREADS") or str(os.cpu_count() or 1)
+        threads = os.environ.get("OMP_NUM_THREADS") or str(usable_cores())
         # One process: batches share it, and it keeps the networks. A fixed number of threads,
         # since sums may be split by it.
         self._workers = Workers(

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
-
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from tagloom.artifacts import layout
 from tagloom.artifacts.collection import (
@@ -73,7 +70,7 @@ def collection_message(collection: Collection) -> scraper_pb2.Collection:
     """The resource as clients see it."""
     message = scraper_pb2.Collection(
         name=f"collections/{collection.id}",
-        create_time=_timestamp(collection.create_time),
+        create_time=collection.create_time,
         item_count=collection.stored
         + collection.duplicates
         + collection.skipped
@@ -105,7 +102,7 @@ def item_message(item: Item) -> scraper_pb2.Item:
         post=item.post,
         owner=item.owner,
         tags=item.tags,
-        time=None if item.time is None else _timestamp(item.time),
+        time=item.time,
         detail=item.detail,
     )
 
@@ -119,9 +116,3 @@ def _posts(asked: int, field: str) -> int:
             field=f"{field}.max_posts",
         )
     return asked or _DEFAULT_POSTS
-
-
-def _timestamp(time: datetime) -> Timestamp:
-    message = Timestamp()
-    message.FromDatetime(time)
-    return message

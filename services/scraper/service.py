@@ -16,7 +16,7 @@ from services.scraper.metrics import ScraperMetrics
 from tagloom.artifacts import layout
 from tagloom.artifacts.collection import FolderSource
 from tagloom.errors import AlreadyExists, TagloomError
-from tagloom.folders import allowed_roots, check_folder
+from tagloom.folders import check_folder, served_roots
 from tagloom.paging import page_size
 from tagloom.rpc.job import Job
 from tagloom.rpc.service import Kit
@@ -31,9 +31,7 @@ class ScraperService(scraper_pb2_grpc.ScraperServiceServicer):
 
     def __init__(self, kit: Kit) -> None:
         self._kit = kit
-        roots = allowed_roots(os.environ.get("TAGLOOM_FOLDERS"))
-        # Whoever reaches a loopback address can read the machine's files anyway.
-        self._roots = () if roots is None and not is_loopback(kit.settings.address) else roots
+        self._roots = served_roots(os.environ, loopback=is_loopback(kit.settings.address))
         self._metrics = ScraperMetrics(kit.registry)
         kit.on_close(self._close)
         kit.operations.handle(

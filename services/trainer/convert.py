@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TypeVar
-
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.trainer.options import RequestedOptions
 from services.trainer.runs import RunView
@@ -118,8 +115,8 @@ def run_message(view: RunView) -> pb.Run:
     run, progress = view.run, view.progress
     message = pb.Run(
         name=f"runs/{run.id}",
-        create_time=_timestamp(run.create_time),
-        update_time=_timestamp(run.update_time),
+        create_time=run.create_time,
+        update_time=run.update_time,
         state=f"STATE_{run.state.upper()}",
         message=run.message,
         dataset=run.dataset,
@@ -144,7 +141,7 @@ def run_message(view: RunView) -> pb.Run:
         message.best_snapshot = progress.best_snapshot
         message.alarms.extend(map(_alarm_message, progress.alarms))
         if progress.update_time > run.update_time:
-            message.update_time.CopyFrom(_timestamp(progress.update_time))
+            message.update_time.FromDatetime(progress.update_time)
             if run.state == "running" and progress.message:
                 message.message = progress.message
     return message
@@ -164,7 +161,7 @@ def snapshot_message(snapshot: Snapshot) -> pb.Snapshot:
     """A snapshot by its resource name."""
     return pb.Snapshot(
         name=f"{snapshot.run}/snapshots/{snapshot.id}",
-        create_time=_timestamp(snapshot.create_time),
+        create_time=snapshot.create_time,
         kimg=snapshot.kimg,
         weights_sha256=snapshot.weights_sha256,
         score=None if snapshot.score is None else _score_message(snapshot.score),
@@ -182,7 +179,7 @@ def tick_message(tick: Tick) -> pb.Tick:
         for name, value in tick.model_dump(exclude={"time", "alarms"}, exclude_none=True).items()
     }
     return pb.Tick(
-        time=_timestamp(tick.time),
+        time=tick.time,
         alarms=[_ALARMS[kind] for kind in tick.alarms],
         **values,
     )
@@ -190,9 +187,3 @@ def tick_message(tick: Tick) -> pb.Tick:
 
 def _alarm_message(alarm: Alarm) -> pb.Alarm:
     return pb.Alarm(kind=_ALARMS[alarm.kind], **alarm.model_dump(exclude={"kind"}))
-
-
-def _timestamp(time: datetime) -> Timestamp:
-    message = Timestamp()
-    message.FromDatetime(time)
-    return message

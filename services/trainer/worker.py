@@ -21,12 +21,13 @@ from collections.abc import Mapping
 import torch
 
 from services.trainer.attend import Interrupted
-from services.trainer.launch.lifeline import die_with_parent
 from services.trainer.loop import train
 from services.trainer.ranks import ALONE, PeerLost, join
 from services.trainer.schedule import StateSchedule
 from services.trainer.worker_events import ErrorEvent, LogEvent, StartEvent
+from tagloom.cores import usable_cores
 from tagloom.errors import InvalidArgument, TagloomError
+from tagloom.lifeline import die_with_parent
 from tagloom.progress import silent
 from tagloom.store.fenced import open_fenced
 from tagloom.store.lease import LeaseLost
@@ -95,8 +96,7 @@ def _threads(environment: Mapping[str, str]) -> int:
     """TAGLOOM_TORCH_THREADS, or this process's share of the cores that it may run on."""
     text = environment.get("TAGLOOM_TORCH_THREADS", "")
     if not text:
-        cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-        return max(cores // int(environment.get("LOCAL_WORLD_SIZE", "1")), 1)
+        return max(usable_cores() // int(environment.get("LOCAL_WORLD_SIZE", "1")), 1)
     if not text.isdigit() or int(text) < 1:
         raise InvalidArgument(
             f"TAGLOOM_TORCH_THREADS is {text!r}, but should be a whole number of at least 1.",

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import click
 
 from tagloom.cli.session import Session, command_options
+from tagloom.cores import usable_cores
 from tagloom.errors import TagloomError
 
 __all__ = ["doctor_command"]
@@ -76,9 +77,8 @@ def _machine() -> Iterator[Finding]:
         "ok" if good else "broken",
         version if good else f"{version} is not supported; use 3.11, 3.12 or 3.13",
     )
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    yield Finding("machine", "ok", f"{cores} CPU cores, {pages / 2**30:.0f} GiB memory")
+    yield Finding("machine", "ok", f"{usable_cores()} CPU cores, {pages / 2**30:.0f} GiB memory")
 
 
 def _extras() -> Iterator[Finding]:

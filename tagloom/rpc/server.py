@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import ssl
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +23,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection
 
+from tagloom.cores import usable_cores
 from tagloom.errors import FailedPrecondition, InvalidArgument, TagloomError
 from tagloom.rpc.interceptors import CallInterceptor
 from tagloom.rpc.metrics import (
@@ -127,7 +127,7 @@ class Server:
                 store=store,
                 operations=operations,
                 workers=Workers(
-                    settings.workers or os.cpu_count() or 1,
+                    settings.workers or usable_cores(),
                     cancel_grace_s=settings.grace_s / 2,
                     log_format=settings.log_format,
                     log_level=settings.log_level,

@@ -8,12 +8,10 @@ whichever way that dies.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import logging
 import os
 import queue
 import signal
-import sys
 import threading
 import time
 import traceback
@@ -24,6 +22,7 @@ from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 from tagloom.errors import Cancelled, TagloomError
+from tagloom.lifeline import die_with_parent
 from tagloom.progress import Report
 from tagloom.rpc.logs import configure_logging
 from tagloom.store.tally import TALLY, Counted
@@ -43,7 +42,6 @@ __all__ = [
 CANCEL = b""
 """What the parent sends to stop the running call; anything else is a pickled `Call`."""
 
-_PR_SET_PDEATHSIG = 1
 _REPORT_INTERVAL_S = 0.1
 _TALLY_INTERVAL_S = 5.0
 
@@ -98,14 +96,6 @@ class Crash:
 
 
 Outcome = Done | Failed | Crash
-
-
-def die_with_parent(parent: int) -> None:
-    """Ask the kernel to kill this process when the thread that started it ends (Linux only)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:  # it died before the kernel knew of our wish
-        os._exit(1)
 
 
 class _Inbox(threading.Thread):

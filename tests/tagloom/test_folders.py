@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tagloom.errors import InvalidArgument, NotFound, PermissionDenied
-from tagloom.folders import allowed_roots, check_folder
+from tagloom.folders import allowed_roots, check_folder, served_roots
 
 
 def test_roots_are_a_list_of_absolute_paths() -> None:
@@ -18,6 +18,14 @@ def test_roots_are_a_list_of_absolute_paths() -> None:
     with pytest.raises(InvalidArgument) as caught:
         allowed_roots("/a:photos")
     assert caught.value.reason == "FOLDER_ROOT_INVALID"
+
+
+def test_without_a_list_only_a_server_on_loopback_reads_any_folder() -> None:
+    assert served_roots({}, loopback=True) is None
+    assert served_roots({}, loopback=False) == ()
+    listed = {"TAGLOOM_FOLDERS": "/srv/photos"}
+    for loopback in (True, False):
+        assert served_roots(listed, loopback=loopback) == (Path("/srv/photos"),)
 
 
 def test_a_folder_inside_the_roots_is_given_by_its_real_path(tmp_path: Path) -> None:

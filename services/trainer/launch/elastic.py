@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from services.trainer.launch.lifeline import die_with_parent
+from tagloom.lifeline import die_with_parent
 
 __all__ = ["main"]
 

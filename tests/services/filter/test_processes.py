@@ -8,7 +8,8 @@ import psutil
 import pytest
 from filter_pieces import double, read
 
-from services.filter.processes import Died, Processes, cores
+from services.filter.processes import Died, Processes
+from tagloom.cores import usable_cores
 from tagloom.errors import InvalidArgument, Unavailable
 
 
@@ -19,7 +20,7 @@ def test_results_come_in_order_from_other_processes(store):
     assert [outcome[0] for _, outcome in results] == [2 * piece for piece in range(20, 40)]
     workers = {outcome[1] for _, outcome in results}
     assert os.getpid() not in workers
-    assert len(workers) <= cores()
+    assert len(workers) <= usable_cores()
 
 
 def test_a_deadly_piece_costs_itself_alone(store):
