@@ -118,20 +118,15 @@ def final_weights(store: Store, run_id: str) -> dict[str, dict[str, Tensor]]:
     return entry.load(store, ["G_ema", "G", "D"])
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(200, marks=pytest.mark.long)])
+@pytest.mark.parametrize("kills", [10, pytest.param(200, marks=pytest.mark.long)])
 def test_killed_and_started_again_it_ends_at_the_same_bits(
     store: Store, log: Path, kills: int
 ) -> None:
-    if kills > 2:  # long enough to be killed so often: two or three states between two kills
-        kimg = kills * 0.06
-        options = dataclasses.replace(
-            OPTIONS, kimg=kimg, snapshot_kimg=kimg / 2, tick_kimg=kimg / 8
-        )
-        store.delete(layout.run_document("r"))
-        enter(store, "r", options)
-        enter(store, "whole", options)
-    else:
-        enter(store, "whole")
+    kimg = kills * 0.06  # long enough to be killed so often: two or three states between two kills
+    options = dataclasses.replace(OPTIONS, kimg=kimg, snapshot_kimg=kimg / 2, tick_kimg=kimg / 8)
+    store.delete(layout.run_document("r"))
+    enter(store, "r", options)
+    enter(store, "whole", options)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

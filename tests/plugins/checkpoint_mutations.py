@@ -1,12 +1,13 @@
-"""Damaged and hostile variations of sound checkpoints, the same for the same seed."""
+"""Damaged and hostile variations of sound checkpoints, chosen by whoever draws."""
 
 from __future__ import annotations
 
+import functools
 import pickletools
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-__all__ = ["mutations"]
+__all__ = ["variation"]
 
 _OPCODES = [ord(opcode.code) for opcode in pickletools.opcodes]
 _EXTREMES = [
@@ -43,17 +44,19 @@ _PROGRAMS = [
 ]
 
 
-def mutations(seeds: Sequence[bytes], count: int, seed: int) -> Iterator[bytes]:
-    """`count` files, each made of one of `seeds` by one to six changes."""
-    draw = random.Random(seed)
-    # Where opcodes begin: changes there reach further than those in the middle of numbers.
-    places = [[position or 0 for _, _, position in pickletools.genops(data)] for data in seeds]
-    for _ in range(count):
-        which = draw.randrange(len(seeds))
-        data = bytearray(seeds[which])
-        for _ in range(draw.choice((1, 1, 1, 2, 3, 6))):
-            _change(data, draw, places[which], seeds)
-        yield bytes(data)
+def variation(seeds: Sequence[bytes], draw: random.Random) -> bytes:
+    """One of `seeds` after one to six changes that `draw` chooses."""
+    data = bytearray(draw.choice(seeds))
+    places = _places(bytes(data))
+    for _ in range(draw.choice((1, 1, 1, 2, 3, 6))):
+        _change(data, draw, places, seeds)
+    return bytes(data)
+
+
+@functools.cache
+def _places(data: bytes) -> list[int]:
+    """Where opcodes begin: changes there reach further than those in the middle of numbers."""
+    return [position or 0 for _, _, position in pickletools.genops(data)]
 
 
 def _change(
