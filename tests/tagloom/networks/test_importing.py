@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import pickletools
 from pathlib import Path
 from typing import Any
 
@@ -117,11 +118,24 @@ def check_images(G_ema: Any, G: Any, D: Any, expected: Any, name: str) -> None:
             G_ema.synthesis.input.transform.copy_(kept)
 
 
+def malicious(folder: Path, target: Path) -> Path:
+    """A published checkpoint whose `training_set_kwargs` are os.system("touch PWNED_1")."""
+    whole = golden_checkpoints(folder, "network*.pkl")[0].read_bytes()
+    key = b"training_set_kwargs\x94"
+    start = whole.rindex(key) + len(key)
+    call = b"\x8c\x05posix\x94\x8c\x06system\x94\x93\x94\x8c\x0dtouch PWNED_1\x94\x85\x94R\x94"
+    target.write_bytes(whole[:start] + call + b"u.")
+    opcodes = [opcode.name for opcode, _, _ in pickletools.genops(target.read_bytes())]
+    assert opcodes[-4:] == ["REDUCE", "MEMOIZE", "SETITEMS", "STOP"], "a whole pickle"
+    return target
+
+
 def test_malicious_checkpoints_leave_nothing(
     store: Store, golden_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    files = golden_checkpoints(golden_folder, "MALICIOUS*.pkl")
-    assert files
+    given = golden_checkpoints(golden_folder, "MALICIOUS*.pkl")
+    (tmp_path / "files").mkdir()
+    files = [*given, malicious(golden_folder, tmp_path / "files" / "MALICIOUS.pkl")]
     monkeypatch.chdir(tmp_path)
     for path in files:
         with pytest.raises(InvalidArgument, match=r"system|source text|asks for") as caught:
@@ -129,7 +143,8 @@ def test_malicious_checkpoints_leave_nothing(
         assert caught.value.reason == "CHECKPOINT_REFUSED"
         assert path.name in caught.value.message
     assert keys(store) == []
-    assert [entry.name for entry in tmp_path.iterdir()] == ["store"]
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["files", "store"]
+    assert [entry.name for entry in (tmp_path / "files").iterdir()] == ["MALICIOUS.pkl"]
     for folder in (Path("/"), Path("/tmp"), Path(__file__).parents[3]):
         assert not list(folder.glob("PWNED*"))
 
