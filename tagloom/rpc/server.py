@@ -8,7 +8,6 @@ while draining).
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import ssl
 from collections.abc import Mapping
@@ -201,8 +200,10 @@ class Server:
         )
         for kit in self._kits:
             for closer in reversed(kit.closers):
-                with contextlib.suppress(Exception):
+                try:
                     await closer()
+                except Exception:  # whatever it was, the others are to be closed too
+                    _log.exception("the %s service did not close cleanly", kit.name)
             await kit.workers.close()
         self._kits.clear()
         if self._metrics_server is not None:
@@ -237,6 +238,10 @@ class Server:
                 now = False
                 if ready is not False:
                     _log.error("not ready, the store does not answer: %s", error)
+            except Exception:  # a watch that died would leave the health as it was, for ever
+                now = False
+                if ready is not False:
+                    _log.exception("not ready, the store cannot be looked at")
             if now is not ready:
                 for name in names:
                     await self._health.set(name, _SERVING if now else _NOT_SERVING)

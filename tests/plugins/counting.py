@@ -40,3 +40,10 @@ def count(store: Store, name: str, units: int, seconds: float, *, report: Report
         store.put(manifest, str(os.getpid()).encode(), if_none_match=True)
     report("count", units, units, "counted")
     return total
+
+
+def burn(seconds: float) -> None:
+    """Keep a core busy for so much of its time."""
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        pass

@@ -62,6 +62,10 @@ class EchoService:
             raise RuntimeError(argument)
         elif verb == "abort":
             await context.abort(grpc.StatusCode.OUT_OF_RANGE, argument)
+        elif verb == "burn":  # where it belongs
+            await self.kit.workers.run(counting.burn, float(argument))
+        elif verb == "block":  # where no service may
+            counting.burn(float(argument))
         elif verb == "pid":
             return StringValue(value=str(await self.kit.workers.run(os.getpid)))
         return request

@@ -26,6 +26,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
 from grpc_status import rpc_status
 
 from tagloom.errors import FailedPrecondition, InvalidArgument
+from tagloom.rpc import server as rpc_server
 from tagloom.rpc.background import BackgroundServer
 from tagloom.rpc.logs import JsonFormatter
 from tagloom.rpc.server import Server
@@ -158,6 +159,24 @@ def test_an_unknown_method_is_unimplemented(channel: grpc.Channel) -> None:
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
+def answers_during(echo: EchoClient, order: str) -> int:
+    """How many other calls, one after the other, are answered while this one is worked on."""
+    working = echo.echo.future(text(order), timeout=120)
+    answers = 0
+    while not working.done():
+        assert echo.echo(text("a"), timeout=120).value == "a"
+        answers += 1
+    assert working.result().value == order
+    return answers
+
+
+def test_the_loop_answers_while_processors_work(echo: EchoClient) -> None:
+    echo.echo(text("pid"), timeout=60)  # a worker process is there
+    # In processor time, so that neither side of the comparison depends on who else is busy.
+    assert answers_during(echo, "burn 1.0") >= 20
+    assert answers_during(echo, "block 1.0") <= 5, "this test would not see a blocked loop"
+
+
 # Health, reflection, metrics
 
 
@@ -184,6 +203,42 @@ def test_not_ready_while_the_store_does_not_answer(
         store.unlink()
         (tmp_path / "away").rename(store)
         wait_until(lambda: health(channel, echo_service.SERVICE) == SERVING, 15)
+
+
+def test_an_unforeseen_error_ends_neither_the_watch_nor_the_closing(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("tagloom.rpc.server._READY_INTERVAL_S", 0.2)
+    opened = rpc_server.open_store
+    broken = threading.Event()
+
+    def open_store(*arguments: Any, **options: Any) -> Any:
+        if broken.is_set():
+            raise RuntimeError("nobody thought of this")
+        return opened(*arguments, **options)
+
+    monkeypatch.setattr("tagloom.rpc.server.open_store", open_store)
+    closed: list[str] = []
+
+    async def closes() -> None:
+        closed.append("one")
+
+    async def fails() -> None:
+        raise RuntimeError("it would not close")
+
+    with serve() as server, grpc.insecure_channel(server.address) as channel:
+        wait_until(lambda: health(channel, echo_service.SERVICE) == SERVING)
+        broken.set()
+        wait_until(lambda: health(channel, echo_service.SERVICE) == NOT_SERVING)
+        broken.clear()
+        wait_until(lambda: health(channel, echo_service.SERVICE) == SERVING)
+        assert server.server is not None
+        for closer in (closes, fails):  # the last one first
+            server.server._kits[0].on_close(closer)
+    assert closed == ["one"]
+    assert "nobody thought of this" in caplog.text
+    assert "the echo service did not close cleanly" in caplog.text
+    assert "it would not close" in caplog.text
 
 
 def test_reflection_lists_and_describes_services(channel: grpc.Channel) -> None:
