@@ -61,7 +61,7 @@ def write_table(results: Mapping[Cell, Result]) -> None:
             target=12 * 8,
             real=one["real"],
             generated=one["generated"],
-            features=one["features"]["name"],
+            features=one["features"]["extractor"],
         ),
         f"{len(results)} of {len(CELLS)} runs are finished; the last one on "
         f"{max(result['time'] for result in results.values())[:10]}.\n",
@@ -72,7 +72,8 @@ def write_table(results: Mapping[Cell, Result]) -> None:
         "\n## What may be said",
         *(_answer(question, arms[a], arms[b], a, b) for question, a, b in QUESTIONS),
         "\n## Curves\n![Kernel distance by kimg](curves.svg)\n\n"
-        "Medians of the seeds; the bars reach from the lowest to the highest seed.\n",
+        "Medians of the seeds from the first snapshot after the start on; the bars reach from the "
+        "lowest to the highest seed.\n",
     ]
     notes = RESULTS.parent / "notes.md"
     if notes.exists():
@@ -139,7 +140,8 @@ def _answer(question: str, a: Sequence[Result], b: Sequence[Result], *arms: str)
             if side
             else f"{what}, the seeds of *{first}* and of *{second}* overlap: nothing is claimed"
         )
-    return f"- **{question}** {'; '.join(said).capitalize()} ({len(a)} and {len(b)} seeds)."
+    answer = "; ".join(said)
+    return f"- **{question}** {answer[0].upper()}{answer[1:]} ({len(a)} and {len(b)} seeds)."
 
 
 def _curves(arms: Mapping[str, Sequence[Result]]) -> str:
@@ -149,6 +151,8 @@ def _curves(arms: Mapping[str, Sequence[Result]]) -> str:
         for scores in zip(*(result["scores"] for result in found), strict=True):
             values = [score["kernel"][0] for score in scores]
             kimg = scores[0]["kimg"]
+            if kimg == 0:
+                continue  # noise, for those from scratch: it would leave no room for the rest
             points.append(Point(kimg, statistics.median(values), min(values), max(values)))
         if points:
             series.append(Series(NAMES[arm], colour, points, markers=True))

@@ -16,6 +16,8 @@ from pipelines.steps.events import Closed
 
 __all__ = ["chart_svg", "render", "render_closing"]
 
+LEGEND_LINE = 20
+"""height of a line of the legend of `chart_svg`"""
 _TEMPLATES = resources.files("pipelines.report") / "templates"
 
 
@@ -35,7 +37,10 @@ def render_closing(spec: Experiment, closed: Closed) -> str:
 
 
 def chart_svg(chart: Chart) -> str:
-    """A chart as a picture of its own, in the report's ink on white, for a page of Markdown."""
+    """A chart as a picture of its own, in the report's ink on white, for a page of Markdown.
+
+    What the report says of the lines in a list above the chart stands below it, in the picture.
+    """
     macros: Any = _environment().get_template("chart.svg.j2").module
     figure = str(macros.line_chart(chart))
     svg = figure[figure.index("<svg") : figure.index("</svg>") + len("</svg>")]
@@ -45,7 +50,10 @@ def chart_svg(chart: Chart) -> str:
     opened = f'<svg xmlns="http://www.w3.org/2000/svg" width="{chart.width}" '
     ground = f'<style>{style}</style><rect width="100%" height="100%" fill="#fff"/>'
     first, rest = svg.removeprefix("<svg ").split(">", 1)
-    return f"{opened}{first}>{ground}{rest}\n"
+    legend = str(macros.legend(chart)) if len(chart.drawn) > 1 else ""
+    height = chart.height + len(chart.drawn) * LEGEND_LINE if legend else chart.height
+    first = first.replace(f"{chart.width} {chart.height}", f"{chart.width} {height}", 1)
+    return f"{opened}{first}>{ground}{rest.removesuffix('</svg>')}{legend}</svg>\n"
 
 
 def _css() -> str:

@@ -18,7 +18,7 @@ def result(kernel: float) -> dict[str, Any]:
         "seconds": 60,
         "real": 286,
         "generated": 500,
-        "features": {"name": "some features"},
+        "features": {"extractor": "some features"},
         "scores": [
             {"kimg": 0.0, "kernel": [9.0, 8.0, 10.0], **score},
             {"kimg": 20.0, "kernel": [kernel, kernel - 1, kernel + 1], **score},
