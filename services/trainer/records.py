@@ -13,7 +13,9 @@ from tagloom.store.fenced import FencedStore
 from tagloom.store.interface import ObjectNotFound, Store
 
 __all__ = [
+    "ENDED",
     "clear_stop",
+    "has_ended",
     "last_tick",
     "read_progress",
     "read_run",
@@ -25,6 +27,10 @@ __all__ = [
     "write_document",
     "write_ticks",
 ]
+
+
+ENDED = ("succeeded", "stopped", "failed")
+"""states that a run leaves only when it is resumed"""
 
 
 def write_document(store: Store, key: str, document: Manifest) -> None:
@@ -39,6 +45,11 @@ def write_document(store: Store, key: str, document: Manifest) -> None:
 def read_run(store: Store, run_id: str) -> Run:
     """Raises NotFound (RESOURCE_NOT_FOUND)."""
     return Run.load(store, layout.run_document(run_id), f"runs/{run_id}")
+
+
+def has_ended(store: Store, run_id: str) -> bool:
+    """Whether nobody is to train the run any more. Raises NotFound."""
+    return read_run(store, run_id).state in ENDED
 
 
 def update_run(store: Store, run: Run, **changes: Any) -> Run:

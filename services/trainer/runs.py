@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from services.trainer import records
-from services.trainer.follow import lease_key
+from services.trainer.ownership import lease_key
 from tagloom.artifacts import layout
 from tagloom.artifacts.run import Progress, Run, Snapshot, Tick
 from tagloom.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
@@ -194,7 +194,7 @@ def continuing(operation: str, kimg: float) -> Callable[[Store, Run], Run]:
 def stop_run(store: Store, name: str, active: Sequence[str]) -> RunView:
     """Asks a run to stop; one that is not being trained is left as it is."""
     view = get_run(store, name)
-    if view.run.state in ("succeeded", "stopped", "failed"):
+    if view.run.state in records.ENDED:
         return view
     if active:
         records.request_stop(store, view.run.id)

@@ -28,11 +28,12 @@ from tagloom.artifacts.run import Snapshot
 from tagloom.networks.catalog import open_network
 from tagloom.progress import silent
 from tagloom.store import Store, open_store
-from tagloom.store.lease import Lease, acquire
+from tagloom.store.lease import LeaseHeld, acquire
 from tests.plugins.training_pieces import TINY, write_dataset
 
 ROOT = Path(__file__).resolve().parents[2]
 LEASE = "runs/r/lease.json"
+LEASE_S = 1.0
 OPTIONS = RequestedOptions(**{**TINY, "kimg": 0.2, "ada_target": -1.0, "snapshot_kimg": 0.1})
 PATIENCE_S = 300.0
 
@@ -55,7 +56,7 @@ def store(tmp_path: Path) -> Store:
     return store
 
 
-def start(store: Store, lease: Lease, log: Path) -> subprocess.Popen[bytes]:
+def start(store: Store, log: Path) -> subprocess.Popen[bytes]:
     """A worker, as torchrun starts it, with a durable state every few steps."""
     environment = {
         **os.environ,
@@ -68,7 +69,7 @@ def start(store: Store, lease: Lease, log: Path) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             [
                 *(sys.executable, "-m", "services.trainer.worker", "--store", store.url),
-                *("--run", "r", "--lease", lease.key, "--fence", str(lease.fence)),
+                *("--run", "r", "--lease-s", str(LEASE_S)),
             ],
             env=environment,
             stdout=output,
@@ -134,11 +135,10 @@ def test_killed_and_started_again_it_ends_at_the_same_bits(
     finally:
         torch.set_num_threads(threads)
 
-    lease = acquire(store, LEASE, "test", 10_000)
     chance = random.Random(20)
     reached, killed = -1, 0
     for _ in range(kills):
-        process = start(store, lease, log)
+        process = start(store, log)
         before = reached
         wait_for(
             process, log, lambda before=before: newest_state(store) > before or finished(store)
@@ -155,7 +155,7 @@ def test_killed_and_started_again_it_ends_at_the_same_bits(
         check_nothing_is_torn(store)
 
     assert killed >= kills - 1, "the run ended before it was killed so often"
-    process = start(store, lease, log)
+    process = start(store, log)
     assert process.wait(PATIENCE_S) == 0, log.read_text()
     run, progress = records.read_run(store, "r"), records.read_progress(store, "r")
     assert run.state == "succeeded"
@@ -178,8 +178,7 @@ def finished(store: Store) -> bool:
 def test_sigterm_saves_within_a_step_and_a_lost_lease_stops_all_writing(
     store: Store, log: Path
 ) -> None:
-    lease = acquire(store, LEASE, "test", 10_000)
-    process = start(store, lease, log)
+    process = start(store, log)
     wait_for(process, log, lambda: newest_state(store) > 0)
     process.send_signal(signal.SIGTERM)
     assert process.wait(PATIENCE_S) == EXIT_INTERRUPTED
@@ -187,19 +186,36 @@ def test_sigterm_saves_within_a_step_and_a_lost_lease_stops_all_writing(
     progress = records.read_progress(store, "r")
     assert progress is not None
     assert newest_state(store) == progress.images_seen
-    lease.release()
 
-    first = acquire(store, LEASE, "first", 10_000)
-    process = start(store, first, log)
+    process = start(store, log)  # at once: the lease was released
     reached = newest_state(store)
     wait_for(process, log, lambda: newest_state(store) > reached)
-    first.release()
-    second = acquire(store, LEASE, "second", 10_000)  # what another server would do
-    assert second.fence > first.fence
+    process.send_signal(signal.SIGSTOP)  # as a node that sleeps, or is cut off from the store
+    successor = None
+    while successor is None:
+        try:
+            successor = acquire(store, LEASE, "successor", 10_000)
+        except LeaseHeld:
+            time.sleep(0.05)
+    documents = {info.key: info.etag for info in store.iterate("runs/r/")}
+    process.send_signal(signal.SIGCONT)
     assert process.wait(PATIENCE_S) == EXIT_LEASE_LOST, log.read_text()
     event = json.loads(log.read_text().strip().splitlines()[-1])
     assert event["reason"] == "LEASE_LOST"
-    documents = {info.key: info.etag for info in store.iterate("runs/r/")}
-    time.sleep(0.3)
-    assert documents == {info.key: info.etag for info in store.iterate("runs/r/")}
+    assert {info.key: info.etag for info in store.iterate("runs/r/")} == documents
     assert records.read_run(store, "r").state == "running", "a former owner wrote the outcome"
+
+
+def test_two_workers_of_one_run_train_it_once(store: Store, log: Path, tmp_path: Path) -> None:
+    """As when a cluster makes a second pod: it waits, and finds nothing left to do."""
+    first = start(store, log)
+    wait_for(first, log, lambda: newest_state(store) > 0)
+    second_log = tmp_path / "second.log"
+    second = start(store, second_log)
+    assert first.wait(PATIENCE_S) == 0, log.read_text()
+    assert second.wait(PATIENCE_S) == 0, second_log.read_text()
+    said = second_log.read_text()
+    assert "Waits for whoever trains runs/r now" in said
+    assert "runs/r has ended; there is nothing to train." in said
+    run = records.read_run(store, "r")
+    assert (run.state, run.attempts) == ("succeeded", 1)

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from services.trainer.launch.interface import Assignment, Launcher, TrainingProcess
+from services.trainer.launch.interface import Assignment, Launcher, Situation, TrainingProcess
 
-__all__ = ["Assignment", "Launcher", "TrainingProcess"]
+__all__ = ["Assignment", "Launcher", "Situation", "TrainingProcess"]

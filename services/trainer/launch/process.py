@@ -14,7 +14,7 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
-from services.trainer.launch.interface import Assignment
+from services.trainer.launch.interface import Assignment, Situation
 from services.trainer.worker_events import ErrorEvent, LogEvent, parse_event
 from tagloom.compute import COMPUTE_ENVIRONMENT
 from tagloom.errors import InvalidArgument, TagloomError, Unavailable
@@ -28,7 +28,11 @@ _ROOT = Path(__file__).resolve().parents[3]
 
 
 class ProcessLauncher:
-    """Starts one worker at a time is its caller's business; this starts what it is told to."""
+    """Starts workers that end with this server."""
+
+    at_once = 1
+    """a training takes every core that it gets"""
+    starts = 3
 
     def __init__(self, processes: int = 1) -> None:
         """processes: ranks that train a run together on this machine."""
@@ -50,6 +54,9 @@ class ProcessLauncher:
             )
         return cls(int(text))
 
+    def adopt(self, assignment: Assignment) -> None:
+        """None: its processes died with the server that started them."""
+
     def start(self, assignment: Assignment) -> LocalProcess:
         """`python -m torch.distributed.run --standalone`, with tuned allocation."""
         command = [
@@ -59,7 +66,7 @@ class ProcessLauncher:
             # The dashes end torchrun's own options, which it would else abbreviate from ours.
             *("-m", "--", "services.trainer.worker"),
             *("--store", assignment.store_url, "--run", assignment.run_id),
-            *("--lease", assignment.lease_key, "--fence", str(assignment.fence)),
+            *("--lease-s", str(assignment.lease_s)),
         ]
         paths = [str(_ROOT), *(entry for entry in sys.path if entry)]
         environment = {
@@ -90,6 +97,8 @@ class ProcessLauncher:
 
 class LocalProcess:
     """torchrun and the worker below it."""
+
+    survives = False
 
     def __init__(self, process: subprocess.Popen[str], name: str) -> None:
         """name: of the run, for the log."""
@@ -122,6 +131,9 @@ class LocalProcess:
     def poll(self) -> int | None:
         return self._process.poll()
 
+    def situation(self) -> Situation | None:
+        return None
+
     def ask_to_stop(self) -> None:
         # torchrun passes it on to its workers and waits for them.
         if self._process.poll() is None:
@@ -141,6 +153,12 @@ class LocalProcess:
     def error(self) -> TagloomError | None:
         self._reader.join(timeout=5)  # its last line may still be on the way
         return None if self._error is None else self._error.to_error()
+
+    def removed(self) -> bool:
+        return False
+
+    def obituary(self) -> str:
+        return f"ended without a word, with exit code {self._process.poll()}"
 
     def last_words(self) -> str:
         self._reader.join(timeout=5)

@@ -29,7 +29,6 @@ from tagloom.errors import FailedPrecondition, InvalidArgument
 from tagloom.networks.catalog import open_network
 from tagloom.progress import silent
 from tagloom.store import Store
-from tagloom.store.lease import acquire
 from tests.plugins.training_pieces import write_dataset
 
 SHARED: dict[str, Any] = {"batch": 8, "micro_batch": 4, "ada_target": -1.0, "augment": "ada"}
@@ -146,8 +145,7 @@ def test_two_processes_under_torchrun_are_one(
     train(store, "whole", silent)
 
     monkeypatch.setenv("TAGLOOM_TORCH_THREADS", "1")
-    lease = acquire(store, "runs/shared/lease.json", "test", 10_000)
-    process = ProcessLauncher(2).start(Assignment(store.url, "shared", lease.key, lease.fence))
+    process = ProcessLauncher(2).start(Assignment(store.url, "shared", lease_s=2.0))
     try:
         seen = wait_for_steps(store, process)
         workers = [pid for pid in descendants(process.pid) if is_worker(pid)]
@@ -159,7 +157,6 @@ def test_two_processes_under_torchrun_are_one(
         assert process.poll() is not None, "the ranks did not stop together"
     finally:
         process.close()
-    lease.release()
     run, progress = records.read_run(store, "shared"), records.read_progress(store, "shared")
     assert progress is not None
     assert run.state == "queued", process.last_words()
