@@ -139,7 +139,7 @@ class Follower:
             if situation is not None:
                 if asked is None:
                     shown = self._tell(process, run, situation, shown)
-                if time.monotonic() - looked > _LOOK_S:
+                if not situation.alive and time.monotonic() - looked > _LOOK_S:
                     looked = time.monotonic()
                     if records.stop_requested(self.store, run.id):
                         process.kill()  # no worker is there to see it
@@ -163,6 +163,8 @@ class Follower:
         if situation.message == shown:
             return shown
         self.note(situation.phase, 0, 0, situation.message)
+        if situation.alive:
+            return situation.message
         try:
             with self._pen(run.id, patience_s=0.0) as store:
                 now = records.read_run(store, run.id)

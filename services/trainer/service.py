@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from google.longrunning import operations_proto_pb2 as operations_pb2
@@ -18,7 +19,7 @@ from services.trainer.convert import (
     tick_message,
 )
 from services.trainer.follow import Follower, StopReason
-from services.trainer.launch.process import ProcessLauncher
+from services.trainer.launch.choose import choose_launcher
 from services.trainer.metrics import TrainingMetrics
 from services.trainer.options import plan_run
 from tagloom.artifacts.run import Progress, Run, Tick
@@ -50,7 +51,11 @@ class TrainerService(trainer_pb2_grpc.TrainerServiceServicer):
 
     def __init__(self, kit: Kit) -> None:
         self._kit = kit
-        self._launcher = ProcessLauncher.from_environment(os.environ)
+        self._launcher = choose_launcher(os.environ)
+        # Threads of their own: a training that is followed for days keeps nobody else waiting.
+        threads = max(self._launcher.at_once, kit.settings.max_operations)
+        self._followers = ThreadPoolExecutor(threads, thread_name_prefix="follow")
+        kit.operations.at_once = self._launcher.at_once  # the others wait in the queue
         self._metrics = TrainingMetrics(kit.registry)
         kit.operations.handle("CreateRun", pb.CreateRunRequest, pb.Run, self._create)
         kit.operations.handle("ResumeRun", pb.ResumeRunRequest, pb.Run, self._resume)
@@ -185,10 +190,12 @@ class TrainerService(trainer_pb2_grpc.TrainerServiceServicer):
             launcher=self._launcher,
             note=note,
             stop=stop,
+            operation=job.name,
             lease_s=max(self._kit.settings.lease_s / 3, 1.0),
             on_progress=show,
         )
-        following = asyncio.ensure_future(asyncio.to_thread(partial(follower.run, run_id, prepare)))
+        work = partial(follower.run, run_id, prepare)
+        following = asyncio.ensure_future(loop.run_in_executor(self._followers, work))
         outcome = ""
         self._metrics.begin(run_id)
         try:
@@ -205,7 +212,5 @@ class TrainerService(trainer_pb2_grpc.TrainerServiceServicer):
 
 def register(kit: Kit) -> None:
     """Adds TrainerService to a server (entry point of the group `tagloom.services`)."""
-    # One training at a time: each takes every core it gets. The others wait in the queue.
-    kit.operations.at_once = 1
     trainer_pb2_grpc.add_TrainerServiceServicer_to_server(TrainerService(kit), kit.server)
     kit.announce(pb.DESCRIPTOR)

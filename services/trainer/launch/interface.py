@@ -37,6 +37,8 @@ class Situation:
     """a sentence: what is the matter, and what to do"""
     error: TagloomError | None = None
     """set when waiting will not help"""
+    alive: bool = False
+    """whether a worker may be at work all the same"""
 
 
 class TrainingProcess(Protocol):

@@ -1,0 +1,52 @@
+"""The training container: `torchrun` as its first process, told what to do by PET_… variables.
+
+`python -m services.trainer.launch.container --store URL --run ID` starts the worker's ranks, as
+many as PET_NPROC_PER_NODE says, which meet those of other nodes as PET_NNODES, PET_NODE_RANK,
+PET_MASTER_ADDR and PET_MASTER_PORT say: one node's Job and a TrainJob of several speak the same
+language. The worker's exit code becomes the container's, which torchrun alone would not tell; by it
+a Job knows a crash from an interruption.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import FrameType
+from typing import NoReturn
+
+from tagloom.compute import COMPUTE_ENVIRONMENT
+
+__all__ = ["main"]
+
+_INTERRUPTED = 75
+"""as the worker says it"""
+
+
+def main(arguments: list[str]) -> int:
+    """`arguments`: the worker's own. Returns the container's exit code."""
+    # The kernel spares the first process of a container from a SIGTERM that it does not handle,
+    # and until torchrun does, there are seconds of imports.
+    signal.signal(signal.SIGTERM, _nothing_to_save)
+    for name, value in COMPUTE_ENVIRONMENT.items():  # for the ranks, which are started anew
+        os.environ.setdefault(name, value)
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.run import main as torchrun
+
+    try:
+        torchrun(["--max-restarts=0", "-m", "--", "services.trainer.worker", *arguments])
+    except ChildFailedError as error:
+        code: int = error.get_first_failure()[1].exitcode
+        return code if code > 0 else 128 - code  # a signal's number comes negative
+    except SignalException:
+        return _INTERRUPTED  # its ranks were told, and waited for
+    return 0
+
+
+def _nothing_to_save(signum: int, frame: FrameType | None) -> NoReturn:
+    sys.exit(_INTERRUPTED)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
