@@ -186,6 +186,7 @@ class TrainSpec(_Section):
     gamma_auto: bool | None = None
     gamma_trial_kimg: float | None = Field(default=None, gt=0)
     mixed_precision: bool | None = None
+    conditional: bool | None = None
 
     @model_validator(mode="after")
     def _distinct(self) -> TrainSpec:

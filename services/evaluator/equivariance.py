@@ -28,6 +28,7 @@ from services.evaluator.image_transforms import (
     rotation,
 )
 from tagloom.artifacts.evaluation import EquivarianceMetric, Score
+from tagloom.artifacts.labels import Labels
 from tagloom.networks.spec import GeneratorSpec
 
 __all__ = ["decibels", "equivariance", "squared_error"]
@@ -48,12 +49,14 @@ def equivariance(
     count: int,
     device: torch.device,
     advance: Callable[[int], None] = lambda done: None,
+    labels: Labels | None = None,
 ) -> tuple[Score, ...]:
     """One score in decibels for each metric, from the images of seeds 0 to count - 1.
 
     The interval is a jackknife over batches of 16 images, which share a random shift, uniform in
     +-1/8 of the image, and a random angle. `advance` is told how many images are done. The
-    generator must be a StyleGAN3 one; its input's transform is the identity afterwards.
+    generator must be a StyleGAN3 one; its input's transform is the identity afterwards. `labels`:
+    see `seed_inputs`.
     """
     sums: dict[EquivarianceMetric, list[tuple[float, float]]] = {name: [] for name in metrics}
     if not metrics:
@@ -63,7 +66,7 @@ def equivariance(
         random = np.random.RandomState(start)
         tx, ty = random.uniform(-_MOST_SHIFT, _MOST_SHIFT, size=2).tolist()
         angle = float(random.uniform(0, 2 * math.pi))
-        z_NZ, c_NC = seed_inputs(seeds, spec, device)
+        z_NZ, c_NC = seed_inputs(seeds, spec, device, labels)
         with torch.inference_mode():
             ws = generator.get_submodule("mapping")(z_NZ, c_NC)
             upright = _synthesize(generator, ws, np.eye(3))

@@ -35,6 +35,7 @@ from tagloom.artifacts import layout
 from tagloom.artifacts.base import now
 from tagloom.artifacts.dataset import Dataset
 from tagloom.artifacts.evaluation import Evaluation, Metric, SnapshotScore
+from tagloom.artifacts.labels import Labels, dataset_labels
 from tagloom.artifacts.run import Run
 from tagloom.errors import AlreadyExists, FailedPrecondition
 from tagloom.features import FeatureExtractor, open_extractor
@@ -63,7 +64,12 @@ def evaluate_run(store: Store, request: EvaluationRequest, report: Report = sile
     extractor = open_extractor(request.features)
     metrics = complete_metrics(request.metrics)
     samples = request.samples or min(_DEFAULT_SAMPLES, _SAMPLES_PER_REAL * len(images))
-    against = _Against(images.content_sha256, real_statistics(store, images, extractor, report))
+    against = _Against(
+        images.content_sha256,
+        real_statistics(store, images, extractor, report),
+        dataset_labels(store, dataset) if run.options.conditional else None,
+        dataset.content_sha256,
+    )
     kernel = extractor.metric_name("kernel")
 
     # Each image is looked at once for its features, and once more when it is moved.
@@ -102,6 +108,15 @@ class _Against:
 
     content_sha256: str
     statistics: FeatureStatistics
+    labels: Labels | None
+    """of the training images, where the run trains on them"""
+    labels_sha256: str
+    """of what they come from"""
+
+    def labels_for(self, c_dim: int) -> Labels | None:
+        """None where the generator's labels are not the dataset's."""
+        fits = self.labels is not None and c_dim == self.labels.size
+        return self.labels if fits else None
 
 
 def _score(
@@ -115,6 +130,8 @@ def _score(
 ) -> SnapshotScore:
     """Scores of one generator, from the store where they are known."""
     entry = candidate.entry
+    spec = entry.generator_spec
+    labels = against.labels_for(spec.c_dim)
     determined_by = {
         "weights": entry.network.weights_sha256,
         "generator": entry.network.generator,
@@ -123,6 +140,10 @@ def _score(
         "seeds": SEED_SCHEME,
         "measure": MEASURE_VERSION,
     }
+    if labels is not None:
+        determined_by["labels"] = against.labels_sha256
+    elif spec.c_dim:
+        determined_by["labels"] = "each class in turn"
     digest = hashlib.sha256(json.dumps(determined_by, sort_keys=True).encode()).hexdigest()
     key = layout.snapshot_scores(against.content_sha256, extractor.identifier, digest)
     try:
@@ -132,11 +153,10 @@ def _score(
         pass
 
     begin = time.perf_counter()
-    spec = entry.generator_spec
     generator = entry.load_generator(store).to(extractor.device)
     features_ND = np.empty((samples, extractor.dim), dtype=np.float32)
     done = 0
-    for images_NCHW in generated_images(generator, spec, samples, extractor.device):
+    for images_NCHW in generated_images(generator, spec, samples, extractor.device, labels):
         features_ND[done : done + len(images_NCHW)] = extractor(images_NCHW)
         done += len(images_NCHW)
         advance(done)
@@ -153,6 +173,7 @@ def _score(
                 samples,
                 extractor.device,
                 lambda moved: advance(samples + moved),
+                labels,
             ),
         ),
         real=against.statistics.count,

@@ -95,6 +95,7 @@ def requested_options(message: pb.TrainingOptions) -> RequestedOptions:
         gamma_trial_kimg=message.gamma_trial_kimg,
         micro_batch=message.micro_batch,
         mixed_precision=message.mixed_precision,
+        conditional=message.conditional,
     )
 
 

@@ -19,6 +19,7 @@ from torch import Tensor
 from services.trainer.draws import keyed_generator
 from tagloom.artifacts import layout
 from tagloom.artifacts.dataset import Dataset
+from tagloom.artifacts.labels import Labels, image_names, read_labels
 from tagloom.errors import DataLoss, FailedPrecondition
 from tagloom.store.interface import ObjectNotFound, Store
 
@@ -30,8 +31,10 @@ _IN_MEMORY_BYTES = 2 * 2**30
 class TrainingImages:
     """uint8 images [N, 3, H, W], in memory, or in a temporary file when they are many."""
 
-    def __init__(self, images_NCHW: NDArray[np.uint8]) -> None:
+    def __init__(self, images_NCHW: NDArray[np.uint8], labels: Labels | None = None) -> None:
         self._images = images_NCHW
+        self.labels = labels
+        """one for each image; None where they were not asked for, or there are none"""
 
     def __len__(self) -> int:
         return len(self._images)
@@ -51,6 +54,10 @@ class TrainingImages:
     def pixels(self, indices: NDArray[np.int64]) -> Tensor:
         """[B, 3, H, W] uint8, as stored."""
         return torch.from_numpy(self._images[indices])
+
+    def labels_of(self, indices: NDArray[np.int64]) -> Tensor | None:
+        """[B, c_dim] float32 of these images, mirrored or not; None without labels."""
+        return None if self.labels is None else torch.from_numpy(self.labels.rows(indices))
 
 
 class Sampler:
@@ -80,26 +87,30 @@ class Sampler:
         return drawn % self._images, drawn >= self._images
 
 
-def load_images(store: Store, dataset: Dataset) -> TrainingImages:
+def load_images(store: Store, dataset: Dataset, *, label_size: int = 0) -> TrainingImages:
     """All training images of a dataset, checked against its manifest.
 
+    label_size: numbers of a label, for the labels too; 0: without labels.
     Raises FailedPrecondition (DATASET_EMPTY) without an image; DataLoss (DATASET_DAMAGED) when the
     archive is missing, is not the one that the manifest names, or holds something else than square
-    images of one size.
+    images of one size; FailedPrecondition (LABELS_INVALID).
     """
     key = layout.dataset_images(dataset.id)
-    return _load(store, f"datasets/{dataset.id}", key, dataset.content_sha256)
+    return _load(store, f"datasets/{dataset.id}", key, dataset.content_sha256, label_size)
 
 
-def load_held_out(store: Store, dataset: Dataset) -> TrainingImages | None:
-    """The images held out from training; None if there are none. Raises as `load_images`."""
+def load_held_out(store: Store, dataset: Dataset, *, label_size: int = 0) -> TrainingImages | None:
+    """The images held out from training; None if there are none. Raises as `load_images`.
+
+    They may be without labels where the training images have some.
+    """
     if not dataset.held_out:
         return None
     key = layout.dataset_held_out(dataset.id)
-    return _load(store, f"datasets/{dataset.id}", key, dataset.held_out_sha256)
+    return _load(store, f"datasets/{dataset.id}", key, dataset.held_out_sha256, label_size)
 
 
-def _load(store: Store, name: str, key: str, sha256: str) -> TrainingImages:
+def _load(store: Store, name: str, key: str, sha256: str, label_size: int) -> TrainingImages:
     with tempfile.TemporaryDirectory(prefix="tagloom-dataset-") as folder:
         path = Path(folder, "images.zip")
         try:
@@ -112,13 +123,17 @@ def _load(store: Store, name: str, key: str, sha256: str) -> TrainingImages:
             raise _damaged(name, f"{key} is not the archive that its manifest names")
         try:
             with zipfile.ZipFile(path) as archive:
-                return TrainingImages(_decode(archive, name))
+                members = image_names(archive)
+                images = _decode(archive, members, name)
+                labels = None
+                if label_size:
+                    labels = read_labels(archive, members, name, size=label_size)
+                return TrainingImages(images, labels)
         except zipfile.BadZipFile as error:
             raise _damaged(name, f"{key} is not a zip archive") from error
 
 
-def _decode(archive: zipfile.ZipFile, name: str) -> NDArray[np.uint8]:
-    members = sorted(entry for entry in archive.namelist() if entry.lower().endswith(".png"))
+def _decode(archive: zipfile.ZipFile, members: list[str], name: str) -> NDArray[np.uint8]:
     if not members:
         raise FailedPrecondition(
             f"{name} has no training image; filter with lower thresholds or collect more.",

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from services.trainer.augment.draws import Draws
 from services.trainer.upload import upload
+from tagloom.artifacts.labels import Labels
 
 __all__ = ["KeyedDraws", "PhaseName", "StepDraws", "keyed_generator"]
 
@@ -35,6 +36,7 @@ _PURPOSES = {
     "augment_real": 4,
     "layer_noise": 5,
     "shuffle": 6,
+    "labels": 7,
 }
 
 
@@ -101,6 +103,8 @@ class KeyedDraws:
     z_dim: int
     style_mixing: float = 0.0
     """probability that a batch mixes two styles"""
+    labels: Labels | None = None
+    """of the training images; None: generate without labels"""
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     rows: slice = field(default_factory=lambda: slice(None))
 
@@ -115,7 +119,13 @@ class KeyedDraws:
         return upload(torch.from_numpy(numbers[self.rows]), self.device)
 
     def latents(self, phase: PhaseName) -> tuple[Tensor, Tensor | None]:
-        return self._normal(self._generator("latents", phase), self.z_dim), None
+        z = self._normal(self._generator("latents", phase), self.z_dim)
+        if self.labels is None:
+            return z, None
+        # A random image's label for each sample: generated images have the dataset's labels.
+        drawn = self._generator("labels", phase).integers(len(self.labels), size=self.batch)
+        c = torch.from_numpy(self.labels.rows(drawn[self.rows]))
+        return z, upload(c, self.device)
 
     def mixing(self, phase: PhaseName, num_ws: int) -> tuple[Tensor, int]:
         generator = self._generator("mixing", phase)

@@ -31,7 +31,7 @@ def open_session(store: Store, run: Run, ranks: Ranks) -> tuple[Session, str]:
             reason="DATASET_CHANGED",
             resource=run.dataset,
         )
-    images = load_images(store, dataset)
+    images = load_images(store, dataset, label_size=_label_size(run))
     if len(images) < run.options.batch or images.resolution != run.resolution:
         raise FailedPrecondition(
             f"{run.dataset} has {len(images)} images of {images.resolution} px, but runs/{run.id} "
@@ -69,7 +69,7 @@ def open_observer(store: Store, session: Session) -> Observer:
     run = session.run
     return Observer(
         session.images,
-        load_held_out(store, _dataset(store, run)),
+        load_held_out(store, _dataset(store, run), label_size=_label_size(run)),
         z_dim=int(run.generator["z_dim"]),
         group=min(run.options.mbstd_group, run.options.batch),
     )
@@ -86,6 +86,11 @@ def open_scorer(store: Store, session: Session) -> Scorer | None:
         samples=run.options.score_samples,
         z_dim=int(run.generator["z_dim"]),
     )
+
+
+def _label_size(run: Run) -> int:
+    """c_dim of the run's networks; 0 without labels."""
+    return int(run.generator.get("c_dim", 0))
 
 
 def _dataset(store: Store, run: Run) -> Dataset:

@@ -10,6 +10,7 @@ from services.trainer.specs import check_start, network_specs
 from tagloom.artifacts import layout
 from tagloom.artifacts.base import now
 from tagloom.artifacts.dataset import Dataset
+from tagloom.artifacts.labels import dataset_labels
 from tagloom.artifacts.run import Augment, AugmentPipeName, Config, Run, TrainingOptions
 from tagloom.errors import FailedPrecondition
 from tagloom.networks.catalog import CatalogEntry, open_network
@@ -72,6 +73,7 @@ class RequestedOptions:
     gamma_auto: bool = False
     gamma_trial_kimg: float = 0.0
     mixed_precision: bool = False
+    conditional: bool = False
 
 
 def plan_run(
@@ -98,7 +100,8 @@ def plan_run(
             images=dataset.train,
             batch=options.batch,
         )
-    g_spec, d_spec = network_specs(requested, options, resolution, entry)
+    c_dim = _label_size(store, dataset) if options.conditional else 0
+    g_spec, d_spec = network_specs(requested, options, resolution, c_dim, entry)
     time = now()
     return Run(
         id=run_id,
@@ -186,7 +189,22 @@ def _fill(
         gamma_trial_kimg=requested.gamma_trial_kimg
         or (max(requested.kimg / 20, batch / 1000) if requested.gamma_auto else 0.0),
         mixed_precision=requested.mixed_precision,
+        conditional=requested.conditional,
     )
+
+
+def _label_size(store: Store, dataset: Dataset) -> int:
+    """Numbers of a label of the dataset, which must have labels."""
+    labels = dataset_labels(store, dataset)
+    if labels is None:
+        raise FailedPrecondition(
+            "conditional training (--cond) needs a label for each image, but "
+            f"datasets/{dataset.id} has none: leave conditional out, or train on a dataset whose "
+            "images come with labels in their dataset.json.",
+            reason="DATASET_UNLABELLED",
+            resource=f"datasets/{dataset.id}",
+        )
+    return labels.size
 
 
 def _or(value: N | None, default: N) -> N:

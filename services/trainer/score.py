@@ -38,12 +38,13 @@ class Scorer:
     ) -> None:
         self._held_out = held_out is not None and len(held_out) >= _LEAST_HELD_OUT
         self._real = held_out if held_out is not None and self._held_out else images
+        self._labels = images.labels
         self._samples, self._z_dim = samples, z_dim
         self._extractor: FeatureExtractor | None = None
         self._real_features = np.empty((0, 0), dtype=np.float32)
 
     def __call__(self, G_ema: nn.Module) -> TrainingScore:
-        """The score of a generator without labels; changes nothing of a training.
+        """The score of a generator; changes nothing of a training.
 
         Raises FailedPrecondition (GENERATOR_DIVERGED, TOO_FEW_IMAGES), and what opening the feature
         extractor raises.
@@ -84,7 +85,10 @@ class Scorer:
         """uint8 [B, 3, H, W] of the seeds, as the evaluator draws them."""
         device = next(G_ema.parameters()).device
         z_NZ = torch.cat([seed_latent(seed, self._z_dim) for seed in seeds]).to(device)
-        images: torch.Tensor = G_ema(z_NZ, None)
+        c_NC = None
+        if self._labels is not None:
+            c_NC = torch.from_numpy(self._labels.of_seeds(seeds)).to(device)
+        images: torch.Tensor = G_ema(z_NZ, c_NC)
         if not bool(torch.isfinite(images).all()):
             raise FailedPrecondition(
                 "The generator makes images that are not finite, so that it cannot be scored; "

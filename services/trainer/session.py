@@ -133,9 +133,11 @@ class Session:
             batch=options.batch,
             z_dim=int(self.run.generator["z_dim"]),
             style_mixing=options.style_mixing,
+            labels=self.images.labels,
             device=step.device,
         )
-        step.run(real, None, draws)
+        real_c = self.images.labels_of(indices[own])
+        step.run(real, None if real_c is None else upload(real_c, step.device), draws)
         step.check()
 
 

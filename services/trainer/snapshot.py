@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from services.trainer.session import Session
 from tagloom.artifacts import layout
 from tagloom.artifacts.base import now
+from tagloom.artifacts.labels import Labels
 from tagloom.artifacts.run import Snapshot, TrainingScore
 from tagloom.networks.sampling import seed_latent, to_pixels
 from tagloom.networks.weights import save_weights
@@ -45,7 +46,12 @@ def write_snapshot(
         with path.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
         store.put_file(layout.snapshot_weights(run.id, snapshot), path)
-    samples = sample_grid(session.step.G_ema, run.options.samples, int(run.generator["z_dim"]))
+    samples = sample_grid(
+        session.step.G_ema,
+        run.options.samples,
+        int(run.generator["z_dim"]),
+        session.images.labels,
+    )
     store.put(layout.snapshot_samples(run.id, snapshot), samples)
     manifest = Snapshot(
         run=f"runs/{run.id}",
@@ -65,12 +71,16 @@ def write_snapshot(
 
 
 @torch.no_grad()
-def sample_grid(G: nn.Module, count: int, z_dim: int) -> bytes:
-    """A PNG with the images of seeds 0, 1, 2, … row by row, without truncation."""
+def sample_grid(G: nn.Module, count: int, z_dim: int, labels: Labels | None = None) -> bytes:
+    """A PNG with the images of seeds 0, 1, 2, … row by row, without truncation.
+
+    With labels each has the class that `tagloom generate` would give it: its number, in turn.
+    """
     device = next(G.parameters()).device
     tiles = []
     for seed in range(count):  # one by one: what a seed shows depends on nothing else
-        images: Tensor = G(seed_latent(seed, z_dim).to(device), None)
+        c = None if labels is None else torch.from_numpy(labels.in_turn([seed])).to(device)
+        images: Tensor = G(seed_latent(seed, z_dim).to(device), c)
         tiles.append(to_pixels(images[0]).permute(1, 2, 0).cpu().numpy())
     columns = math.ceil(math.sqrt(count))
     rows = math.ceil(count / columns)

@@ -32,7 +32,7 @@ def magnitude_ema_beta(batch: int) -> float:
 def check_start(entry: CatalogEntry, config: Config) -> None:
     """Whether a run of `config` can start from the network.
 
-    Any resolution will do: what does not fit starts fresh. So will labels, which are left out.
+    Any resolution will do, and any labels: what does not fit starts fresh.
     """
     network = entry.network
     if network.architecture != config:
@@ -63,22 +63,24 @@ def network_specs(
     requested: RequestedOptions,
     options: TrainingOptions,
     resolution: int,
+    c_dim: int,
     entry: CatalogEntry | None,
 ) -> tuple[GeneratorSpec, DiscriminatorSpec]:
-    """Generator and discriminator of the run, for images of `resolution` without labels.
+    """Generator and discriminator of the run, for images of `resolution` and labels of `c_dim`.
 
+    c_dim: 0 without labels.
     Raises InvalidArgument when a size is asked for that the start network does not have, or layers
     to freeze that are not there.
     """
     clamp = options.conv_clamp or None
     _check_pipe(options, resolution)
     if entry is None:
-        g_spec, d_spec = _fresh_specs(options, resolution, clamp)
+        g_spec, d_spec = _fresh_specs(options, resolution, c_dim, clamp)
         if options.freeze_d:
             refuse("freeze_d", options.freeze_d, "left out or 0 without a start network")
     else:
         _check_capacity(requested, entry)
-        changes: dict[str, Any] = {"resolution": resolution, "c_dim": 0}
+        changes: dict[str, Any] = {"resolution": resolution, "c_dim": c_dim}
         if requested.conv_clamp is not None:
             changes["conv_clamp"] = clamp
         g_spec = dataclasses.replace(entry.generator_spec, **changes)
@@ -113,7 +115,7 @@ def freezable_layers(spec: DiscriminatorSpec) -> int:
 
 
 def _fresh_specs(
-    options: TrainingOptions, resolution: int, clamp: float | None
+    options: TrainingOptions, resolution: int, c_dim: int, clamp: float | None
 ) -> tuple[GeneratorSpec, DiscriminatorSpec]:
     radial = 2 if options.config == "stylegan3-r" else 1  # as the paper's configuration R
     g_spec = generator_spec(
@@ -121,6 +123,7 @@ def _fresh_specs(
         resolution=resolution,
         z_dim=options.latent_size,
         w_dim=options.latent_size,
+        c_dim=c_dim,
         channel_base=options.channel_base * radial,
         channel_max=options.channel_max * radial,
         mapping_layers=options.mapping_layers,
@@ -138,6 +141,7 @@ def _fresh_specs(
         refuse(name, getattr(options, name), wanted)
     d_spec = discriminator_spec(
         resolution=resolution,
+        c_dim=c_dim,
         channel_base=options.channel_base,
         channel_max=options.channel_max,
         mbstd_group_size=options.mbstd_group,

@@ -38,6 +38,7 @@ def start_sentence(run: Run, images: int, transferred: Mapping[str, Transferred]
     if all(part.copied == part.tensors for part in parts):
         return f"{sentence}."
     told = []
+    labelled = int(run.generator.get("c_dim", 0))
     for part in parts:
         taken = part.copied + len(part.adapted)
         share = part.parameters_taken / max(part.parameters, 1)
@@ -45,10 +46,24 @@ def start_sentence(run: Run, images: int, transferred: Mapping[str, Transferred]
             f"{part.network} takes {taken} of {part.tensors} tensors ({share:.0%} of its weights)"
         )
         if part.adapted:
-            words += f", {len(part.adapted)} of them as the mean over its labels"
+            how = (
+                "so as to begin alike for every label"
+                if labelled
+                else "as the mean over its labels"
+            )
+            words += f", {len(part.adapted)} of them {how}"
         if part.fresh:
             layers = list(dict.fromkeys(name.rsplit(".", 1)[0] for name in part.fresh))
-            more = f" and {len(layers) - _NAMED} more" if len(layers) > _NAMED else ""
-            words += f"; new at {run.resolution} px: {', '.join(layers[:_NAMED])}{more}"
+            of_labels = [layer for layer in layers if layer.startswith("mapping.")]
+            others = [layer for layer in layers if layer not in of_labels]
+            if of_labels:
+                words += f"; new for labels of {labelled}: {_named(of_labels)}"
+            if others:
+                words += f"; new at {run.resolution} px: {_named(others)}"
         told.append(words)
     return f"{sentence}: {'. '.join(told)}. The run's record lists all of them."
+
+
+def _named(layers: list[str]) -> str:
+    more = f" and {len(layers) - _NAMED} more" if len(layers) > _NAMED else ""
+    return f"{', '.join(layers[:_NAMED])}{more}"

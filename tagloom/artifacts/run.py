@@ -93,6 +93,8 @@ class TrainingOptions(Record):
     """0: the whole batch"""
     mixed_precision: bool = False
     """convolutions in bfloat16, but for R1 and path lengths"""
+    conditional: bool = False
+    """on the labels of the dataset"""
 
     @model_validator(mode="before")
     @classmethod
@@ -116,7 +118,7 @@ class TransferPart(Record):
     tensors: int
     copied: int
     adapted: tuple[str, ...] = ()
-    """computed from the start's, because its labels were left out"""
+    """computed from the start's, because its labels were left out, or labels came in"""
     fresh: tuple[str, ...] = ()
     """begun at random"""
     parameters: int

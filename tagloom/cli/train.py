@@ -101,6 +101,13 @@ def _training_options(command: Any) -> Any:
 )
 @click.option("--mirror", is_flag=True, help="Mirror half of the images.")
 @click.option(
+    "--cond",
+    "conditional",
+    is_flag=True,
+    default=None,
+    help="Train on the dataset's labels: images of a class can then be asked for.",
+)
+@click.option(
     "--gamma",
     "--r1-gamma",
     "gamma",

@@ -1,15 +1,20 @@
 """Transfer learning: the weights of one network in another of the same architecture.
 
-At the same resolution and without labels everything is copied. Otherwise:
+At the same resolution and with the same labels everything is copied. Otherwise:
 
 * Another resolution. StyleGAN2's generator and the discriminator are made of one block for each
   resolution, called by it: those of the resolutions that both have are copied. StyleGAN3 has the
   same number of layers whatever the resolution, and each works at its own bandwidth: layers are
   matched by their place, so that each continues to follow the one that it was trained after. The
   mapping network is copied always. Filters follow from the resolution and are never copied.
-* Labels. The trained networks are unconditional. From a conditional start, the label's share in the
-  mapping network's first layer becomes part of its bias, for the mean of the labels' embeddings;
-  and D's score, a projection onto the label's embedding, becomes its exact mean over the labels.
+* Labels left out. The label's share in the mapping network's first layer becomes part of its bias,
+  for the mean of the labels' embeddings; and D's score, a projection onto the label's embedding,
+  becomes its exact mean over the labels.
+* Labels come in. Embeddings are new, and G begins by not minding them: its first layer has weights
+  of 0 for them. D's new projection gives every label the score of the start (where there are more
+  labels than channels, about so; exactly so on average).
+* Another number of labels. Nothing says which of the new ones is which of the old: embeddings are
+  new, the rest is copied. The same number of labels is taken for the same labels.
 
 A layer is copied as a whole or not at all, so that no trained weights meet foreign styles.
 """
@@ -48,7 +53,7 @@ class Transferred:
     copied: tuple[str, ...]
     """tensors (parameters and running means) as they were"""
     adapted: tuple[str, ...]
-    """tensors computed from the start's, because labels were left out"""
+    """tensors computed from the start's, because labels were left out or came in"""
     fresh: tuple[str, ...]
     """tensors that begin at random"""
     parameters: int
@@ -79,7 +84,7 @@ def transfer_weights(
     network = build_from_spec(source)
     load_into(network, state, what=what)
     given = {_placed(name): value for name, value in network.state_dict().items()}
-    adapted = _without_labels(given, source, target)
+    adapted = _for_other_labels(given, source, target)
     given |= adapted
     groups: defaultdict[str, list[str]] = defaultdict(list)
     tensors = {
@@ -124,14 +129,21 @@ def _layer(name: str) -> str:
     return name.rsplit(".", 1)[0].removesuffix(".affine")
 
 
-def _without_labels(
+def _for_other_labels(
     given: State, source: GeneratorSpec | DiscriminatorSpec, target: nn.Module
 ) -> dict[str, Tensor]:
-    if source.c_dim == 0 or getattr(target, "c_dim", 0) != 0:
-        return {}
-    if isinstance(source, DiscriminatorSpec):
-        return _mean_score(given, source)
-    return _mean_embedding(given, source)
+    mapping = getattr(target, "mapping", None)  # a discriminator without labels has none
+    c_dim = 0 if mapping is None else mapping.c_dim
+    if source.c_dim > 0 and c_dim == 0:
+        if isinstance(source, DiscriminatorSpec):
+            return _mean_score(given, source)
+        return _mean_embedding(given, source)
+    if source.c_dim == 0 and c_dim > 0:
+        assert isinstance(mapping, MappingNetwork)
+        if isinstance(source, DiscriminatorSpec):
+            return _same_score(given, mapping)
+        return _unminded_embedding(given, source)
+    return {}
 
 
 def _mean_embedding(given: State, source: GeneratorSpec) -> dict[str, Tensor]:
@@ -170,4 +182,33 @@ def _mean_score(given: State, source: DiscriminatorSpec) -> dict[str, Tensor]:
     return {
         "b4.out.weight": mean_K[None] @ given["b4.out.weight"],
         "b4.out.bias": (mean_K @ given["b4.out.bias"])[None],
+    }
+
+
+def _unminded_embedding(given: State, source: GeneratorSpec) -> dict[str, Tensor]:
+    """The mapping network's first layer with weights of 0 for the label's embedding: not for long.
+
+    The layer divides by the square root of its inputs' number, which becomes larger.
+    """
+    weight = given["mapping.fc0.weight"] * math.sqrt((source.z_dim + source.w_dim) / source.z_dim)
+    return {
+        "mapping.fc0.weight": torch.cat([weight, weight.new_zeros(len(weight), source.w_dim)], 1)
+    }
+
+
+def _same_score(given: State, mapping: MappingNetwork) -> dict[str, Tensor]:
+    """D's last layer, for the score that it has, whatever the label.
+
+    The score becomes a projection onto what `mapping` makes of the label: one row for each of its
+    channels. All rows are the old one, times the v of least length whose projections are 1; where
+    there are more labels than channels, as near 1 as can be, and 1 on average.
+    """
+    labels_CK = mapping(None, torch.eye(mapping.c_dim))
+    wanted_C1 = torch.full([len(labels_CK), 1], math.sqrt(labels_CK.shape[1]))
+    v_K1 = torch.linalg.lstsq(labels_CK.double(), wanted_C1.double(), driver="gelsd").solution
+    # Of more labels than channels the least squares solution scores too low.
+    v_K1 = (v_K1 * (wanted_C1.sum() / (labels_CK.double() @ v_K1).sum())).to(wanted_C1.dtype)
+    return {
+        "b4.out.weight": v_K1 @ given["b4.out.weight"],
+        "b4.out.bias": v_K1[:, 0] * given["b4.out.bias"],
     }

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import zipfile
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -43,12 +44,17 @@ def write_dataset(
     side: int = 16,
     seed: int = 0,
     held_out: int = 0,
+    labels: Sequence[Any] | None = None,
+    held_out_labels: Sequence[Any] | None = None,
 ) -> Dataset:
-    """A dataset of soft coloured noise, as the filter would write it."""
+    """A dataset of soft coloured noise, as the filter would write it.
+
+    labels: for each image, as dataset.json has them.
+    """
     random = np.random.RandomState(seed)
-    data = _archive(random, images, side)
+    data = _archive(random, images, side, labels)
     store.put(layout.dataset_images(dataset_id), data)
-    kept_away = _archive(random, held_out, side) if held_out else b""
+    kept_away = _archive(random, held_out, side, held_out_labels) if held_out else b""
     if held_out:
         store.put(layout.dataset_held_out(dataset_id), kept_away)
     dataset = Dataset(
@@ -75,7 +81,9 @@ def write_dataset(
     return dataset
 
 
-def _archive(random: np.random.RandomState, images: int, side: int) -> bytes:
+def _archive(
+    random: np.random.RandomState, images: int, side: int, labels: Sequence[Any] | None
+) -> bytes:
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as file:
         for index in range(images):
@@ -83,5 +91,9 @@ def _archive(random: np.random.RandomState, images: int, side: int) -> bytes:
             png = io.BytesIO()
             Image.fromarray(small).resize((side, side), Image.Resampling.BICUBIC).save(png, "PNG")
             file.writestr(f"00000/img{index:08d}.png", png.getvalue())
-        file.writestr("dataset.json", json.dumps({"labels": None}))
+        rows = None
+        if labels is not None:
+            names = [name for name in file.namelist() if name.endswith(".png")]
+            rows = [[name, label] for name, label in zip(names, labels, strict=False)]
+        file.writestr("dataset.json", json.dumps({"labels": rows}))
     return archive.getvalue()

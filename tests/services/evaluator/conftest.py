@@ -52,17 +52,25 @@ class Make:
         return buffer.getvalue()
 
     @staticmethod
-    def zip(images: list[np.ndarray]) -> bytes:
+    def zip(images: list[np.ndarray], labels: list[int] | None = None) -> bytes:
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
             for index, image in enumerate(images):
                 archive.writestr(f"00000/img{index:08d}.png", Make.png(image))
-            archive.writestr("dataset.json", json.dumps({"labels": None}))
+            names = archive.namelist()
+            rows = None if labels is None else list(zip(names, labels, strict=True))
+            archive.writestr("dataset.json", json.dumps({"labels": rows}))
         return buffer.getvalue()
 
     @staticmethod
-    def dataset(store: Store, dataset_id: str, train: int, held_out: int) -> Dataset:
-        train_zip = Make.zip(Make.tiles(train, seed=1))
+    def dataset(
+        store: Store,
+        dataset_id: str,
+        train: int,
+        held_out: int,
+        labels: list[int] | None = None,
+    ) -> Dataset:
+        train_zip = Make.zip(Make.tiles(train, seed=1), labels)
         held_out_zip = Make.zip(Make.tiles(held_out, seed=2)) if held_out else b""
         store.put(layout.dataset_images(dataset_id), train_zip)
         if held_out:
@@ -91,7 +99,7 @@ class Make:
         return dataset
 
     @staticmethod
-    def generator(seed: int) -> torch.nn.Module:
+    def generator(seed: int, c_dim: int = 0) -> torch.nn.Module:
         torch.manual_seed(seed)
         return build_generator(
             "stylegan2",
@@ -101,6 +109,7 @@ class Make:
             channel_base=256,
             channel_max=8,
             mapping_layers=1,
+            c_dim=c_dim,
         ).eval()
 
     @staticmethod
@@ -110,6 +119,7 @@ class Make:
         dataset: Dataset,
         generators: Mapping[float, torch.nn.Module],
         folder: Path,
+        conditional: bool = False,
     ) -> Run:
         options = TrainingOptions(
             config="stylegan2",
@@ -133,6 +143,7 @@ class Make:
             snapshot_kimg=1,
             tick_kimg=1,
             samples=16,
+            conditional=conditional,
         )
         description: dict[str, Any] = {}
         for kimg, generator in generators.items():

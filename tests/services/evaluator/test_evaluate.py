@@ -218,3 +218,22 @@ def test_equivariance_of_a_stylegan3_run_and_of_no_other(make, store, dataset, t
     assert list(scores) == [KERNEL, "eqt_int", "eqr"]
     assert scores["eqt_int"] > scores["eqr"] > 0
     assert told[-1] == (8, 8)
+
+
+def test_a_run_on_labels_is_scored_with_the_mixture_of_its_dataset(
+    make, store: Store, tmp_path: Path
+) -> None:
+    generators = {2: make.generator(3, c_dim=3)}
+    values = {}
+    for name, labels, conditional in (
+        ("one", [2] * 8, True),
+        ("mixed", [0, 1, 2, 0, 1, 2, 0, 1], True),
+        ("same", [0, 1, 2, 0, 1, 2, 0, 1], True),
+        ("turn", [0, 1, 2, 0, 1, 2, 0, 1], False),
+    ):
+        dataset = make.dataset(store, name, train=8, held_out=8, labels=labels)
+        make.run(store, name, dataset, generators, tmp_path, conditional)
+        evaluation = evaluate_run(store, request(name, run=f"runs/{name}"))
+        values[name] = evaluation.snapshots[0].scores[0].value
+    assert values["mixed"] == values["same"]
+    assert len({values["one"], values["mixed"], values["turn"]}) == 3

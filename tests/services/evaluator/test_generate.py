@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from services.evaluator.generate import generated_images
+from tagloom.artifacts.labels import Labels
 from tagloom.errors import FailedPrecondition
 from tagloom.networks.build import build_generator
 
@@ -42,6 +43,20 @@ def test_the_images_do_not_depend_on_how_many_are_asked_for(make) -> None:
     few = torch.cat(list(generated_images(generator, generator.spec, 5, CPU)))
     many = torch.cat(list(generated_images(generator, generator.spec, 40, CPU)))
     assert torch.equal(few, many[:5])
+
+
+def test_labels_are_those_of_random_training_images(make) -> None:
+    generator = make.generator(1, c_dim=3)
+    labels = Labels(classes=np.array([2, 0, 0, 0]), size=3)
+    (images,) = generated_images(generator, generator.spec, 16, CPU, labels)
+    drawn = labels.of_seeds(range(16))
+    assert set(drawn.argmax(axis=1)) == {0, 2}
+    z = np.concatenate([np.random.RandomState(seed).randn(1, 16) for seed in range(16)])
+    with torch.inference_mode():
+        expected = generator(torch.from_numpy(z).float(), torch.from_numpy(drawn))
+    assert torch.equal(images, (expected * 127.5 + 128).clamp(0, 255).to(torch.uint8))
+    (in_turn,) = generated_images(generator, generator.spec, 16, CPU)
+    assert not torch.equal(images, in_turn)
 
 
 def test_gray_generators_give_rgb() -> None:

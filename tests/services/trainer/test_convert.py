@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable
+from pathlib import Path
 
 from pipelines.spec import TrainSpec
 from services.trainer.convert import requested_options, run_message, tick_message
@@ -14,6 +16,7 @@ from tagloom.artifacts.run import Run, Tick, TrainingOptions
 from tagloom.cli.train import train_command
 from tagloom.v1 import trainer_pb2 as pb
 
+TRAINING_PAGE = Path(__file__).parents[3] / "docs" / "training.md"
 FIELDS = {field.name for field in pb.TrainingOptions.DESCRIPTOR.fields}
 
 
@@ -31,6 +34,15 @@ def test_all_of_a_tick_is_shown() -> None:
     )
     shown = {field.name for field, _ in tick_message(tick).ListFields()}
     assert shown == {field.name for field in pb.Tick.DESCRIPTOR.fields} - {"alarms"}
+
+
+def test_the_page_for_users_of_the_official_programs_tells_of_every_option() -> None:
+    # The first column of the table has the official names.
+    ours = re.sub(r"^\| .*? \|", "", TRAINING_PAGE.read_text(), flags=re.MULTILINE)
+    told = set(re.findall(r"`(--[a-z0-9-]+)", ours))
+    flags = {parameter.name: parameter.opts for parameter in train_command.params}
+    spelt = {name: set(flags.get(name, ["--gamma"])) for name in FIELDS}
+    assert [name for name in sorted(FIELDS) if not spelt[name] & told] == []
 
 
 def test_what_is_asked_for_comes_through_and_is_shown(make_run: Callable[..., Run]) -> None:

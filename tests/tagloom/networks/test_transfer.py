@@ -173,6 +173,52 @@ def test_a_conditional_discriminator_becomes_its_mean_over_labels() -> None:
         assert torch.allclose(target(images, None), torch.stack(scores).mean(dim=0), atol=1e-5)
 
 
+@pytest.mark.parametrize("architecture", ["stylegan2", "stylegan3-t"])
+def test_a_generator_that_gets_labels_begins_by_not_minding_them(architecture: str) -> None:
+    source, target, result = transferred(generator(architecture), c_dim=3)
+    assert result.adapted == ("mapping.fc0.weight",)
+    assert {name.rsplit(".", 1)[0] for name in result.fresh} == {"mapping.embed"}
+    z = torch.randn(3, 8)
+    with torch.no_grad():
+        assert torch.allclose(target(z, torch.eye(3)), source(z, None), atol=1e-4)
+    # And they can be learnt: the weights that are 0 have a gradient, which depends on the label.
+    images = target(z[:1], torch.eye(3)[:1])
+    (gradient,) = torch.autograd.grad(images.square().sum(), target.mapping.fc0.weight)  # type: ignore[union-attr]
+    assert (gradient[:, 8:] != 0).any()
+
+
+@pytest.mark.parametrize("c_dim", [1, 3, 8])
+def test_a_discriminator_that_gets_labels_begins_with_the_score_of_its_start(c_dim: int) -> None:
+    source, target, result = transferred(discriminator(), c_dim=c_dim)
+    assert result.adapted == ("b4.out.weight", "b4.out.bias")
+    assert {name.split(".")[0] for name in result.fresh} == {"mapping"}
+    images = torch.randn(4, 3, 16, 16)
+    with torch.no_grad():
+        expected = source(images, None)
+        for label in torch.eye(c_dim):
+            scores = target(images, label.expand(4, -1))
+            assert torch.allclose(scores, expected, rtol=1e-3, atol=1e-3), label
+
+
+def test_with_more_labels_than_channels_the_mean_score_is_that_of_the_start() -> None:
+    source, target, _ = transferred(discriminator(), c_dim=40)
+    images = torch.randn(4, 3, 16, 16)
+    with torch.no_grad():
+        scores = torch.stack([target(images, label.expand(4, -1)) for label in torch.eye(40)])
+        assert torch.allclose(scores.mean(dim=0), source(images, None), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("spec", [generator("stylegan2", c_dim=3), discriminator(c_dim=3)])
+def test_another_number_of_labels_leaves_all_but_the_embeddings(spec: Any) -> None:
+    source, target, result = transferred(spec, c_dim=5)
+    assert set(result.fresh) == {"mapping.embed.weight", "mapping.embed.bias"}
+    assert result.adapted == ()
+    state = source.state_dict()
+    for name, value in target.state_dict().items():
+        if not name.startswith("mapping.embed."):
+            assert torch.equal(value, state[name]), name
+
+
 def test_weights_that_are_not_the_sources_are_refused() -> None:
     spec = generator("stylegan2")
     state = start(spec).state_dict()
