@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from services.trainer.launch.pod import job_labels
 from tests.k8s.manifests import EVERYTHING, ROOT, SERVICES, Manifest, find, one, overlay, render
 from tests.k8s.network import Peer, allowed, selects
 
@@ -53,7 +54,7 @@ def pods(objects: tuple[Manifest, ...]) -> dict[str, Peer]:
         labels = template["metadata"]["labels"]
         found[name] = Peer(name, address, labels, "tagloom", NAMESPACE, ports)
     for name in ("training", "training rank 1"):
-        labels = {"app.kubernetes.io/name": "training", "app.kubernetes.io/component": "training"}
+        labels = job_labels("cats")
         found[name] = Peer(name, f"10.244.2.{len(found)}", labels, "tagloom", NAMESPACE, {})
     (job,) = find(render("examples/kubernetes"), "Job")
     labels = job["spec"]["template"]["metadata"]["labels"]
