@@ -360,9 +360,9 @@ class _Loop:
         started = time.monotonic()
         self.g_change = self.session.parameter_change("G")
         self.d_change = self.session.parameter_change("D")
+        save_state(self.store, self.session)  # first: whoever asked may not wait for the pictures
         if snapshot:
             write_snapshot(self.store, self.session)
-        save_state(self.store, self.session)
         self._write_progress("train")
         self._state_time = time.monotonic()
         self._state_cost = self._state_time - started
