@@ -26,7 +26,7 @@ another server owns the work already."""
 
 _POLL_S = 0.2
 _STOP_GRACE_S = 8.0
-"""from the wish to stop to the end by force; less than what a server's handlers get"""
+"""from the wish to stop to the end by force, at least; less than what a server's handlers get"""
 _LOOK_S = 1.0
 """between two looks for a wish to stop a run that does not train yet"""
 _CLUSTER_PATIENCE_S = 40.0
@@ -133,7 +133,7 @@ class Follower:
             if reason is not None and asked is None:
                 process.ask_to_stop()
                 asked = time.monotonic()
-            elif asked is not None and time.monotonic() - asked > _STOP_GRACE_S:
+            elif asked is not None and time.monotonic() - asked > self._stop_grace_s(run, reason):
                 process.kill()  # what it did since its last durable state is done again
             situation = process.situation()
             if situation is not None:
@@ -146,6 +146,20 @@ class Follower:
             else:
                 shown = self._show_progress(run, shown)
             time.sleep(_POLL_S)
+
+    def _stop_grace_s(self, run: Run, reason: StopReason | None) -> float:
+        """Seconds from the wish to stop to the end by force.
+
+        A worker saves after the step that it is in: whoever cancels can wait for a long one, a
+        server that goes away can not.
+        """
+        progress = None
+        if reason == "cancel":
+            with contextlib.suppress(TagloomError):
+                progress = records.read_progress(self.store, run.id)
+        if progress is None or not progress.steps:
+            return _STOP_GRACE_S
+        return max(_STOP_GRACE_S, 3 * progress.seconds / progress.steps)
 
     def _poll(self, process: TrainingProcess, run: Run) -> int | None:
         try:

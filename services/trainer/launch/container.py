@@ -15,12 +15,10 @@ import sys
 from types import FrameType
 from typing import NoReturn
 
+from services.trainer.launch.elastic import EXIT_INTERRUPTED, run_torchrun
 from tagloom.compute import COMPUTE_ENVIRONMENT
 
 __all__ = ["main"]
-
-_INTERRUPTED = 75
-"""as the worker says it"""
 
 
 def main(arguments: list[str]) -> int:
@@ -30,22 +28,11 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGTERM, _nothing_to_save)
     for name, value in COMPUTE_ENVIRONMENT.items():  # for the ranks, which are started anew
         os.environ.setdefault(name, value)
-    from torch.distributed.elastic.multiprocessing.api import SignalException
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.run import main as torchrun
-
-    try:
-        torchrun(["--max-restarts=0", "-m", "--", "services.trainer.worker", *arguments])
-    except ChildFailedError as error:
-        code: int = error.get_first_failure()[1].exitcode
-        return code if code > 0 else 128 - code  # a signal's number comes negative
-    except SignalException:
-        return _INTERRUPTED  # its ranks were told, and waited for
-    return 0
+    return run_torchrun(["--max-restarts=0", "-m", "--", "services.trainer.worker", *arguments])
 
 
 def _nothing_to_save(signum: int, frame: FrameType | None) -> NoReturn:
-    sys.exit(_INTERRUPTED)
+    sys.exit(EXIT_INTERRUPTED)
 
 
 if __name__ == "__main__":

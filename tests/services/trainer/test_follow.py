@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -20,7 +21,9 @@ from services.trainer.runs import list_runs, starting
 from services.trainer.schedule import StateSchedule
 from services.trainer.worker import _threads
 from services.trainer.worker_events import ErrorEvent, StartEvent, parse_event
-from tagloom.artifacts.run import Run
+from tagloom.artifacts import layout
+from tagloom.artifacts.base import now
+from tagloom.artifacts.run import Progress, Run
 from tagloom.errors import (
     Cancelled,
     InvalidArgument,
@@ -137,6 +140,27 @@ def test_a_cancelled_run_is_stopped_and_its_process_gone(
     run = records.read_run(store, "r")
     assert (run.state, run.message) == ("stopped", "Cancelled; can be resumed.")
     assert time.monotonic() - started < 30
+
+
+def test_whoever_cancels_waits_for_a_long_step(store: Store, make_run: Callable[..., Run]) -> None:
+    run = make_run("r")
+    watching = follower(store)
+    assert watching._stop_grace_s(run, "cancel") == 8
+    progress = Progress(images_seen=8, steps=2, seconds=40.0, update_time=now())
+    store.put(layout.run_progress("r"), progress.to_bytes())
+    assert watching._stop_grace_s(run, "cancel") == 60
+    assert watching._stop_grace_s(run, "hand back") == 8
+
+
+def test_the_workers_exit_code_comes_through_torchrun(store: Store, tmp_path: Path) -> None:
+    """75, by which a run that was saved and interrupted is told from one that crashed."""
+    worker = tmp_path / "worker.py"
+    for ends, code in (("raise SystemExit(75)", 75), ("import os; os.kill(os.getpid(), 9)", 137)):
+        worker.write_text(ends)
+        command = [sys.executable, "-m", "services.trainer.launch.elastic", str(os.getpid())]
+        options = ["--standalone", "--nproc-per-node=1", "--max-restarts=0", str(worker)]
+        done = subprocess.run([*command, *options], cwd=ROOT, capture_output=True, check=False)
+        assert done.returncode == code, done.stderr.decode()
 
 
 def test_a_run_handed_back_stays_for_the_next_owner(
