@@ -52,7 +52,8 @@ MAX_EXPERIMENT_ID = 48
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Neither infinity nor NaN can be sent as JSON, and neither means anything here.
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def _as_tuple(value: object) -> object:

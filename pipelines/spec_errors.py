@@ -13,6 +13,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
+from yaml.reader import ReaderError
 
 from tagloom.errors import InvalidArgument
 
@@ -38,8 +39,15 @@ def parse_document(text: str, file: str, model: type[Model]) -> Model:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else None
         raise _invalid(file, line, f"this is not valid YAML: {error.problem}") from error
-    except yaml.YAMLError as error:
-        raise _invalid(file, None, f"is not valid YAML: {error}") from error
+    except ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        complaint = f"the character U+{error.character:04X} is not allowed in YAML; remove it"
+        raise _invalid(file, line, complaint) from error
+    except ValueError as error:  # what looks like a date or a number, and is none: 2026-13-01
+        raise _invalid(file, None, f"is not valid YAML: {error}; quote it") from error
+    except RecursionError as error:
+        complaint = "nests brackets or keys too deeply; an experiment file has four levels"
+        raise _invalid(file, None, complaint) from error
     if not isinstance(document, dict):
         raise _invalid(file, 1, "an experiment file holds keys, such as `experiment: cats`")
     try:

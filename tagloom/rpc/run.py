@@ -19,7 +19,7 @@ from tagloom.rpc.server import Server
 from tagloom.rpc.service import Register
 from tagloom.rpc.settings import Settings
 
-__all__ = ["main", "serve", "settings_options"]
+__all__ = ["main", "run", "serve", "serve_until_stopped", "settings_options"]
 
 _log = logging.getLogger(__name__)
 
@@ -57,16 +57,32 @@ def main(services: Mapping[str, Register], arguments: list[str] | None = None) -
 def run(services: Mapping[str, Register], given: Mapping[str, object]) -> int:
     """Serve until SIGTERM or SIGINT; 0 after a drain, 1 with one sentence when it cannot start."""
     try:
-        settings = Settings.from_environment(given=given)
-        configure_logging(settings.log_format, settings.log_level)
-        asyncio.run(serve(services, settings))
+        serve_until_stopped(services, given)
     except TagloomError as error:
         print(f"{error.message} [{error.reason}]", file=sys.stderr)
         return 1
     return 0
 
 
-async def serve(services: Mapping[str, Register], settings: Settings) -> None:
+def serve_until_stopped(
+    services: Mapping[str, Register],
+    given: Mapping[str, object],
+    on_start: Callable[[Server, Settings], None] | None = None,
+) -> None:
+    """Serve until SIGTERM or SIGINT, then drain; `on_start` hears when it listens.
+
+    Raises TagloomError when it cannot start.
+    """
+    settings = Settings.from_environment(given=given)
+    configure_logging(settings.log_format, settings.log_level)
+    asyncio.run(serve(services, settings, on_start))
+
+
+async def serve(
+    services: Mapping[str, Register],
+    settings: Settings,
+    on_start: Callable[[Server, Settings], None] | None = None,
+) -> None:
     """Run a server in this loop until SIGTERM or SIGINT, then drain it. A second signal cuts
     the drain short."""
     server = Server(services, settings)
@@ -75,6 +91,8 @@ async def serve(services: Mapping[str, Register], settings: Settings) -> None:
     asked = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked.set)
+    if on_start is not None:
+        on_start(server, settings)
     await asked.wait()
     _log.info("draining")
     asked.clear()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import ssl
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -303,10 +304,11 @@ def _listen(
     server: grpc.aio.Server, address: str, credentials: grpc.ServerCredentials | None
 ) -> int:
     try:
+        _try_to_bind(address)
         if credentials is None:
             return server.add_insecure_port(address)
         return server.add_secure_port(address, credentials)
-    except RuntimeError as error:
+    except (OSError, RuntimeError) as error:
         raise FailedPrecondition(
             f"The server cannot listen at {address}: something else listens there already, or "
             "the address is not this machine's. Stop the other program, or choose another "
@@ -314,3 +316,23 @@ def _listen(
             reason="ADDRESS_IN_USE",
             address=address,
         ) from error
+
+
+def _try_to_bind(address: str) -> None:
+    """Raises OSError where gRPC would fail: it prints lines of its own to stderr when it does."""
+    host, port = split_address(address)
+    if not port:
+        return
+    refused: OSError | None = None
+    for family, kind, _, _, place in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        with socket.socket(family, kind) as probe:
+            # As gRPC does: a port whose last connections still fade is free.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(place)
+            except OSError as error:
+                refused = error
+            else:
+                return  # one of a name's addresses is enough for gRPC too
+    if refused is not None:
+        raise refused

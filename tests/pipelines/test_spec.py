@@ -71,6 +71,9 @@ def test_a_relative_folder_is_taken_from_the_files_folder(tmp_path: Path) -> Non
         ("kimg: 8", "kimg: 8\n  zzz: 1", 8, "unknown key `zzz` in `train`; known are config, "),
         ("kimg: 8", "kimg: 0", 7, "`train.kimg` cannot be 0: input should be greater than 0."),
         ("kimg: 8", "kimg: .nan", 7, "`train.kimg` cannot be nan"),
+        ("kimg: 8", "kimg: 8\n  r1_gamma: .inf", 8, "`train.r1_gamma` cannot be inf: input should"),
+        ("output_size: 32", "thresholds: {sharpness: .nan}", 5, "sharpness` cannot be nan: input"),
+        ("kimg: 8", "kimg: 8\n\x07", 8, "the character U+0007 is not allowed in YAML"),
         ("kimg: 8", "kimg: lots", 7, "`train.kimg` cannot be 'lots'"),
         ("kimg: 8", "config: stylegan3-t", 6, "the key `train.kimg` is missing"),
         ("kimg: 8", "kimg: 8\n  augment: [ada, foo]", 8, "cannot be 'foo': input should be 'ada'"),
@@ -123,6 +126,18 @@ def test_nested_aliases_do_not_unfold() -> None:
     )
     with pytest.raises(InvalidArgument, match="alias"):
         parse_experiment(bomb, "x.yaml")
+
+
+@pytest.mark.parametrize("value", ["2026-13-01", "0b_", "9" * 5000])
+def test_what_only_looks_like_a_date_or_number(value: str) -> None:
+    with pytest.raises(InvalidArgument, match=r"^x\.yaml is not valid YAML: .*; quote it\.$"):
+        parse_experiment(GOOD + f"title: {value}\n", "x.yaml")
+
+
+def test_nesting_without_end_is_a_sentence_too() -> None:
+    for text in ("a: " + "[" * 5000, "a: " + "[" * 5000 + "]" * 5000, "- " * 5000):
+        with pytest.raises(InvalidArgument, match=r"^x\.yaml nests .* has four levels\.$"):
+            parse_experiment(text, "x.yaml")
 
 
 def test_unreadable_files(tmp_path: Path) -> None:

@@ -99,9 +99,8 @@ def test_what_cannot_be_served_exits_1_with_one_line(
 ) -> None:
     services: dict[str, Register] = {"echo": lambda kit: None}
     assert run(services, {"store": str(tmp_path), "address": "127.0.0.1:0"} | given) == 1
-    lines = [line for line in capfd.readouterr().err.splitlines() if not line.startswith("E0000")]
-    assert words in lines[-1]
-    assert "Traceback" not in "".join(lines)
+    (line,) = capfd.readouterr().err.splitlines()  # nothing of gRPC's own before it
+    assert words in line
 
 
 def test_flags_are_documented_and_unknown_services_refused() -> None:
