@@ -20,7 +20,7 @@ help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: ## from the photos in two Python packages to a trained, scored generator
-	@echo "Tagloom demo: 6 to 10 minutes on 2 cores without a GPU, 1 to 2 of them for installing 6 GB of Python packages."
+	@echo "Tagloom demo: 3 to 10 minutes on 2 cores without a GPU, 1 to 2 of them for installing 6 GB of Python packages."
 	@$(MAKE) --no-print-directory install
 	@$(BIN)/python tools/demo.py $(if $(FRESH),--fresh)
 

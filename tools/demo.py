@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -24,11 +25,11 @@ ROOT = Path(__file__).resolve().parent.parent
 EXPERIMENT = ROOT / "examples" / "quickstart.yaml"
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     """0: the report is written and the gate passed; 1: it did not, or a step failed."""
     parser = argparse.ArgumentParser(description="From photos to a scored generator.")
     parser.add_argument("--fresh", action="store_true", help="start over; what there is stays")
-    fresh: bool = parser.parse_args().fresh
+    fresh: bool = parser.parse_args(arguments).fresh
     begin = time.monotonic()
     try:
         folder = photos(ROOT / "demo" / "photos")
@@ -41,10 +42,12 @@ def main() -> int:
         return 1
     for outcome in result["outcomes"]:
         print(outcome["gate_sentence"])
+        for sentence in outcome["alarms"]:
+            print(f"Alarm: {sentence}")
     if result["reused"]:
         print("Everything was there already. (make demo FRESH=1 starts over.)")
     print(f"\nReport  {result['report']}")
-    print(f"Next    {result['next'][0]}")
+    print(f"Next    {as_typed_here(result['next'][0])}")
     print(f"Time    {time.monotonic() - begin:.0f} s, installation not included")
     if not result["gate_passed"]:
         print("\nThe gate was missed: the sentence above says by how much.", file=sys.stderr)
@@ -72,6 +75,18 @@ def run(fresh: bool) -> dict[str, Any] | None:
         return None
     answer: dict[str, Any] = json.loads(finished.stdout)
     return answer
+
+
+def as_typed_here(command: str) -> str:
+    """`tagloom …` as it works in a shell of this folder: the demo's environment is not activated.
+
+    The program lies beside this Python, in `.venv/bin`.
+    """
+    program = Path(sys.executable).with_name("tagloom")
+    if shutil.which("tagloom") == str(program) or not program.is_file():
+        return command
+    shown = program.relative_to(ROOT) if program.is_relative_to(ROOT) else program
+    return f"{shlex.quote(str(shown))} {command.removeprefix('tagloom ')}"
 
 
 if __name__ == "__main__":
