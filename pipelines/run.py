@@ -10,23 +10,26 @@ import contextlib
 import json
 import os
 import secrets
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 from pipelines.identity import folder_fingerprint, inputs_sha256
 from pipelines.spec import Experiment, load_experiment
 from pipelines.steps.events import VARIABLE, Event, Failed, Tail, as_error
-from pipelines.steps.ledger import Ledger, earlier
+from pipelines.steps.ledger import OPTIONS, Ledger, earlier
 from tagloom.artifacts import experiment as artifacts
 from tagloom.artifacts import layout
 from tagloom.errors import FailedPrecondition, TagloomError
+from tagloom.files import not_written
 from tagloom.store import Store, open_store
 
 if TYPE_CHECKING:
@@ -102,28 +105,49 @@ class ExperimentRun:
         `private`: the target is a stack of our own on loopback, which wants no credentials.
 
         `on_event` hears of every step from this thread. Steps that were done before are found, not
-        repeated. Raises the TagloomError of the step that failed, or FailedPrecondition
-        (PIPELINE_FAILED) with the log's place. An interrupt stops the pipeline and leaves all that
-        is durable for the next run.
+        repeated. Raises the TagloomError of the step that failed, FailedPrecondition
+        (PIPELINE_FAILED) with the log's place, or ResourceExhausted (DISK_FULL). An interrupt stops
+        the pipeline and leaves all that is durable for the next run.
         """
+        ledger = Ledger(self.store, self.spec, self.inputs, self.salt)
         # Makes the salt durable, so that an interrupted fresh start continues as one.
-        Ledger(self.store, self.spec, self.inputs, self.salt).begin()
-        folder = Path(tempfile.mkdtemp(prefix="tagloom-run-"))
-        failed = self._run(_environment(target, self.store.url, private), folder, on_event)
-        if failed:
-            raise failed
-        shutil.rmtree(folder, ignore_errors=True)
+        ledger.begin()
+        try:
+            self._in_a_folder(_environment(target, self.store.url, private), on_event)
+        except TagloomError as error:
+            ledger.abandon(f"{error.message} [{error.reason}]")
+            raise
+        except KeyboardInterrupt:
+            ledger.abandon("Interrupted; the same command continues.")
+            raise
         key = layout.experiment_document(self.spec.experiment)
         return artifacts.Experiment.load(self.store, key, f"experiments/{self.spec.experiment}")
 
+    def _in_a_folder(self, environment: dict[str, str], on_event: Callable[[Event], None]) -> None:
+        """Runs the pipeline in a folder of its own, which stays only where an error names it."""
+        with _writing(Path(os.environ.get("TMPDIR", "/tmp"))):
+            folder = Path(tempfile.mkdtemp(prefix="tagloom-run-"))
+        keep = False
+        try:
+            self._run(environment, folder, on_event)
+        except TagloomError as error:
+            keep = "log" in error.metadata
+            raise
+        finally:
+            if not keep:
+                shutil.rmtree(folder, ignore_errors=True)
+
     def _run(
         self, environment: dict[str, str], folder: Path, on_event: Callable[[Event], None]
-    ) -> TagloomError | None:
-        arguments, events, log = (
-            folder / name for name in ("arguments.json", "events.jsonl", "log.txt")
+    ) -> None:
+        arguments, events, log, temporary = (
+            folder / name for name in ("arguments.json", "events.jsonl", "log.txt", "tmp")
         )
-        arguments.write_text(json.dumps(self.arguments()), encoding="utf-8")
-        events.touch()
+        with _writing(folder):
+            arguments.write_text(json.dumps(self.arguments()), encoding="utf-8")
+            events.touch()
+            log.touch()
+            temporary.mkdir()
         command = [sys.executable, "-m", "pipelines.local", str(arguments), str(folder / "kfp")]
         with log.open("wb") as output:
             # A session of its own: Ctrl-C reaches this process first, which then stops them all.
@@ -132,7 +156,8 @@ class ExperimentRun:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={**environment, VARIABLE: str(events)},
+                # KFP's steps never remove their temporary files: they go with the folder.
+                env={**environment, VARIABLE: str(events), "TMPDIR": str(temporary)},
                 start_new_session=True,
             )
         failed: Failed | None = None
@@ -148,10 +173,12 @@ class ExperimentRun:
         finally:
             _stop(process)
         if process.returncode == 0:
-            return None
+            return
         if failed:
-            return as_error(failed)
-        return FailedPrecondition(
+            raise as_error(failed)
+        with _writing(folder):  # where the disk is full, the log does not say so
+            _probe(folder)
+        raise FailedPrecondition(
             f"The pipeline ended with exit code {process.returncode}; its log says why: {log}.",
             reason="PIPELINE_FAILED",
             log=log,
@@ -182,12 +209,38 @@ def pipeline_arguments(spec: Experiment, salt: str, inputs: str) -> dict[str, An
     }
 
 
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise not_written(path, error) from error
+
+
+def _probe(folder: Path) -> None:
+    """Raises OSError where no small file can be written."""
+    probe = folder / "probe"
+    with probe.open("wb") as file:
+        file.write(bytes(1 << 16))
+        file.flush()
+        os.fsync(file.fileno())
+    probe.unlink()
+
+
 def _environment(target: str, store_url: str, private: bool) -> dict[str, str]:
     environment = {**os.environ, "TAGLOOM_TARGET": target, "TAGLOOM_STORE": store_url}
+    where = f"--store {shlex.quote(_path(store_url))}" if private else f"--target {target}"
+    environment[OPTIONS] = where
     if private:
         for name in _CREDENTIALS:
             environment.pop(name, None)
     return environment
+
+
+def _path(store_url: str) -> str:
+    """A store as a person writes it, wherever they stand."""
+    split = urlsplit(store_url)
+    return unquote(split.path) if split.scheme == "file" else store_url
 
 
 def _keys(document: artifacts.Experiment) -> list[str]:

@@ -21,13 +21,16 @@ LEGEND_LINE = 20
 _TEMPLATES = resources.files("pipelines.report") / "templates"
 
 
-def render(materials: Materials, spec_yaml: str, notice: str = "") -> str:
+def render(materials: Materials, spec_yaml: str, notice: str = "", options: str = "") -> str:
     """The page: styles, charts and pictures inside, nothing loaded from elsewhere.
 
     notice: what the reader has to know first, such as that it is not all there.
+    options: what the commands shown need to find the same things, such as `--store DIR`.
     """
     page = _environment().get_template("report.html.j2")
-    return page.render(view=build_view(materials, spec_yaml), notice=notice, css=Markup(_css()))
+    return page.render(
+        view=build_view(materials, spec_yaml, options), notice=notice, css=Markup(_css())
+    )
 
 
 def render_closing(spec: Experiment, closed: Closed) -> str:

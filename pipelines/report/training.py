@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipelines.report.charts import Chart, Point, Reference, Series, number
 from pipelines.report.gather import WALK_SEEDS, RunMaterials
 from pipelines.report.pictures import Picture, sample
 from pipelines.report.scores import family
-from pipelines.report.words import TIMES, count, duration, size
+from pipelines.report.words import TIMES, alarm_sentence, count, duration, size
 from tagloom.v1 import trainer_pb2
 
 __all__ = ["Growth", "RunView", "run_view"]
@@ -33,6 +34,7 @@ class RunView:
     walk: list[Picture]
     walk_caption: str
     charts: list[Chart]
+    alarms: list[str]
     explained: str
     facts: list[tuple[str, str]]
 
@@ -55,7 +57,8 @@ def run_view(run: RunMaterials) -> RunView:
             "Point at a frame to hold it."
         ),
         charts=_charts(run),
-        explained=_explained(record.options),
+        alarms=[alarm_sentence(alarm) for alarm in record.alarms],
+        explained=_explained(record.options, max((t.augment_p for t in run.ticks), default=0.0)),
         facts=_facts(record, max((tick.peak_memory_bytes for tick in run.ticks), default=0)),
     )
 
@@ -78,11 +81,16 @@ def _growth(run: RunMaterials) -> list[Growth]:
 def _charts(run: RunMaterials) -> list[Chart]:
     label = "kimg, thousands of images seen"
 
-    def series(name: str, colour: int, field: str) -> Series:
-        return Series(name, colour, [Point(t.kimg, getattr(t, field)) for t in run.ticks])
+    def series(name: str, colour: int, field: str, first: Sequence[Point] = ()) -> Series:
+        points = [Point(t.kimg, getattr(t, field)) for t in run.ticks]
+        return Series(name, colour, [*first, *points])
 
     options = run.run.options
-    control = [series("p, how often images are augmented", 1, "augment_p")]
+    # A tick tells what p was at its end; at the very start nothing has been adapted yet. What the
+    # other curves show are means over a tick: they begin with the first one.
+    fixed = options.augment == trainer_pb2.TrainingOptions.AUGMENT_FIXED
+    start = Point(0.0, options.augment_p if fixed else 0.0)
+    control = [series("p, how often images are augmented", 1, "augment_p", [start])]
     control.append(series("mean sign of D's scores of real images", 2, "real_sign"))
     adaptive = options.augment in (
         trainer_pb2.TrainingOptions.AUGMENT_UNSPECIFIED,
@@ -110,16 +118,21 @@ def _charts(run: RunMaterials) -> list[Chart]:
     ]
 
 
-def _explained(options: trainer_pb2.TrainingOptions) -> str:
+def _explained(options: trainer_pb2.TrainingOptions, highest_p: float) -> str:
     text = (
         f"The shown generator is a moving average with a half-life of {number(options.ema_kimg)} "
-        "kimg: short, because a short run has no time for a long memory. "
+        "kimg"
     )
+    usual = options.batch * 10 / 32
+    if 0 < options.ema_kimg < usual:
+        text += f", shorter than the usual {number(usual)} of this batch, to follow sooner"
+    text += ". "
     if options.augment in (0, trainer_pb2.TrainingOptions.AUGMENT_ADA):
         text += (
-            "Adaptive augmentation raises p while the discriminator is too sure of real images "
-            f"(sign above {number(options.ada_target)}) and lowers it otherwise; at full speed p "
-            f"goes from 0 to 1 in {number(options.ada_kimg)} kimg."
+            "Adaptive augmentation raises p while the discriminator is surer of real images than "
+            f"its target (a mean sign of {number(options.ada_target)}) and lowers it otherwise; at "
+            f"full speed p goes from 0 to 1 in {number(options.ada_kimg)} kimg. In this run it "
+            f"reached {number(round(highest_p, 3))}."
         )
     elif options.augment == trainer_pb2.TrainingOptions.AUGMENT_FIXED:
         text += f"Augmentation is constant at p = {number(options.augment_p)}."

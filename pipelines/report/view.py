@@ -59,7 +59,6 @@ class View:
     checks: list[Any]
     verdicts: list[VerdictRow]
     verdicts_total: int
-    dataset_id: str
     scored: str
     score_charts: list[Chart]
     score_names: list[str]
@@ -73,8 +72,12 @@ class View:
     commands: list[str]
 
 
-def build_view(materials: Materials, spec_yaml: str) -> View:
-    """Lays out `materials`; `spec_yaml` is the experiment file as it was run."""
+def build_view(materials: Materials, spec_yaml: str, options: str = "") -> View:
+    """Lays out `materials`; `spec_yaml` is the experiment file as it was run.
+
+    options: what a command needs to find the same things, such as `--store DIR`.
+    """
+    options = f" {options}" if options else ""
     collection, dataset = materials.collection, materials.dataset
     best = best_run(materials.runs)
     kept, rejected = walls(materials)
@@ -117,7 +120,6 @@ def build_view(materials: Materials, spec_yaml: str) -> View:
         checks=checks,
         verdicts=rows,
         verdicts_total=dataset.judged_count,
-        dataset_id=dataset.name.removeprefix("datasets/"),
         scored=_scored(best),
         score_charts=score_charts(materials.runs),
         score_names=score_names(materials.runs),
@@ -130,8 +132,9 @@ def build_view(materials: Materials, spec_yaml: str) -> View:
         credits=materials.spec.credits,
         commands=[
             f"tagloom generate --network {best.evaluation.best_snapshot} --seeds 0-15 "
-            "--out pictures",
-            f"tagloom verdicts {dataset.name.removeprefix('datasets/')} --overlays overlays",
+            f"--out pictures{options}",
+            f"tagloom verdicts {dataset.name.removeprefix('datasets/')} --overlays overlays"
+            f"{options}",
         ],
     )
 

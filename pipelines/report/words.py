@@ -1,8 +1,10 @@
-"""Amounts in words."""
+"""Amounts and alarms in words."""
 
 from __future__ import annotations
 
-__all__ = ["MISSING", "TIMES", "count", "duration", "size"]
+from tagloom.v1 import trainer_pb2
+
+__all__ = ["MISSING", "TIMES", "alarm_sentence", "count", "duration", "size"]
 
 MISSING = "\N{EN DASH}"
 TIMES = "\N{MULTIPLICATION SIGN}"
@@ -35,3 +37,12 @@ def size(amount: int) -> str:
             return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.1f} {unit}"
         value /= 1024
     raise AssertionError
+
+
+def alarm_sentence(alarm: trainer_pb2.Alarm) -> str:
+    """What a training warned of, and when: `The discriminator overfits: … (2.5 to 2.9 kimg)`."""
+    when = f"{alarm.first_kimg:g}"
+    if alarm.last_kimg > alarm.first_kimg:
+        when += f" to {alarm.last_kimg:g}"
+    still = ", still so at the end" if alarm.active else ""
+    return f"{alarm.message.rstrip('.')} (at {when} kimg{still})."

@@ -18,7 +18,7 @@ from pipelines.report.render import render, render_closing
 from pipelines.report.words import count
 from pipelines.spec import Experiment
 from pipelines.steps.events import VARIABLE, Closed, Failed, Finished, Tail, tell
-from pipelines.steps.ledger import Ledger, open_ledger, to_yaml
+from pipelines.steps.ledger import OPTIONS, Ledger, open_ledger, to_yaml
 from pipelines.steps.session import step
 from pipelines.steps.survey import Survey, survey
 from tagloom.client import Clients
@@ -117,7 +117,8 @@ def _partial_report(clients: Clients, spec: Experiment, found: Survey, error: st
     except TagloomError:
         return ""  # the page is a bonus: what failed is said all the same
     scored = f"{len(cells)} of {count(len(spec.train.cells()), 'run')} scored"
-    return render(materials, to_yaml(spec), notice=f"Not complete: {scored}. {error}")
+    notice = f"Not complete: {scored}. {error}"
+    return render(materials, to_yaml(spec), notice, os.environ.get(OPTIONS, ""))
 
 
 def _unknown(found: Survey) -> str:

@@ -8,10 +8,11 @@ from google.longrunning import operations_pb2
 
 from pipelines.identity import resource_id
 from pipelines.report.scores import best_kernel_distance
+from pipelines.report.words import alarm_sentence
 from pipelines.steps.plan import PlannedRun
 from pipelines.steps.session import step
 from tagloom.artifacts.experiment import Outcome
-from tagloom.v1 import evaluator_pb2
+from tagloom.v1 import evaluator_pb2, trainer_pb2
 
 __all__ = ["evaluate_request", "evaluate_run", "outcome_of"]
 
@@ -37,11 +38,14 @@ def evaluate_run(cell: dict[str, Any]) -> tuple[evaluator_pb2.Evaluation, dict[s
             create,
             evaluator_pb2.Evaluation,
         )
+        run = current.clients.trainer.GetRun(trainer_pb2.GetRunRequest(name=evaluation.run))
         current.sentence = evaluation.gate.sentence
-    return evaluation, outcome_of(planned, evaluation).model_dump(mode="json")
+    return evaluation, outcome_of(planned, run, evaluation).model_dump(mode="json")
 
 
-def outcome_of(planned: PlannedRun, evaluation: evaluator_pb2.Evaluation) -> Outcome:
+def outcome_of(
+    planned: PlannedRun, run: trainer_pb2.Run, evaluation: evaluator_pb2.Evaluation
+) -> Outcome:
     """What became of a cell."""
     return Outcome(
         label=planned.label,
@@ -51,6 +55,7 @@ def outcome_of(planned: PlannedRun, evaluation: evaluator_pb2.Evaluation) -> Out
         kernel_distance=best_kernel_distance(evaluation),
         gate_passed=evaluation.gate.passed,
         gate_sentence=evaluation.gate.sentence,
+        alarms=tuple(alarm_sentence(alarm) for alarm in run.alarms),
     )
 
 

@@ -7,6 +7,7 @@ in it: to them an experiment is a sequence of calls.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 from datetime import datetime
@@ -17,10 +18,13 @@ from pipelines.spec import Experiment
 from tagloom.artifacts import experiment as artifacts
 from tagloom.artifacts import layout
 from tagloom.artifacts.base import now
-from tagloom.errors import DataLoss, NotFound
+from tagloom.errors import DataLoss, NotFound, TagloomError
 from tagloom.store import Store, open_store
 
-__all__ = ["Ledger", "earlier", "open_ledger", "to_yaml"]
+__all__ = ["OPTIONS", "Ledger", "earlier", "open_ledger", "to_yaml"]
+
+OPTIONS = "TAGLOOM_COMMAND_OPTIONS"
+"""names what a command needs to find the same things, for the reader of a report: `--store DIR`"""
 
 
 def open_ledger(spec: Experiment, inputs: str, salt: str) -> Ledger | None:
@@ -86,6 +90,21 @@ class Ledger:
         if html:
             self.store.put(layout.experiment_partial_report(name), html.encode())
         self._write("failed", collection, dataset, outcomes, error)
+
+    def abandon(self, error: str) -> None:
+        """Says that the work ended with an error, where nothing said so before.
+
+        The exit handler knows more; it may not have come so far. Never raises: an error is on its
+        way already.
+        """
+        document = earlier(self.store, self.spec.experiment)
+        if document is None or document.state != "running":
+            return
+        ended = document.model_copy(
+            update={"state": "failed", "error": error, "update_time": now()}
+        )
+        with contextlib.suppress(TagloomError):
+            self.store.put(layout.experiment_document(document.id), ended.to_bytes())
 
     def completed(self) -> artifacts.Experiment | None:
         """The document of a complete run of these very inputs, with its report."""

@@ -6,6 +6,7 @@ the report, what it made) are written there as well (`pipelines.steps.ledger`).
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,7 +14,7 @@ from pipelines.report.gather import gather
 from pipelines.report.render import render
 from pipelines.report.words import size
 from pipelines.spec import Experiment
-from pipelines.steps.ledger import open_ledger, to_yaml
+from pipelines.steps.ledger import OPTIONS, open_ledger, to_yaml
 from pipelines.steps.session import step
 from tagloom.artifacts import experiment as artifacts
 
@@ -35,7 +36,7 @@ def write_report(
         names = [(cell.label, cell.run, cell.evaluation) for cell in cells]
         made = datetime.now(UTC)
         materials = gather(current.clients, spec, made, collection, dataset, names)
-        html = render(materials, to_yaml(spec))
+        html = render(materials, to_yaml(spec), options=os.environ.get(OPTIONS, ""))
         ledger = open_ledger(spec, inputs, salt)
         if ledger is not None:
             ledger.complete(collection, dataset, cells, html)

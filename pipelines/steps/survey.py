@@ -79,7 +79,7 @@ def _cell(clients: Clients, found: Survey, planned: PlannedRun) -> None:
     if evaluation is None:
         _lacks(clients, found, "evaluator", name)
         return
-    found.outcomes.append(outcome_of(planned, evaluation))
+    found.outcomes.append(outcome_of(planned, trained, evaluation))
 
 
 def _there(read: Callable[[], R]) -> R | None:

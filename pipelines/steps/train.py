@@ -12,6 +12,7 @@ from pipelines.report.words import duration
 from pipelines.spec import TrainSpec
 from pipelines.steps.plan import PlannedRun
 from pipelines.steps.session import ATTEMPTS, Step, step
+from tagloom.client import iterate
 from tagloom.errors import FailedPrecondition, NotFound
 from tagloom.v1 import trainer_pb2
 
@@ -40,9 +41,13 @@ def train_run(cell: dict[str, Any]) -> tuple[trainer_pb2.Run, trainer_pb2.Snapsh
     )
     with step("train", planned.label) as current:
         run = _trained(current, request)
-        snapshots = current.clients.trainer.ListSnapshots(
-            trainer_pb2.ListSnapshotsRequest(parent=run.name, page_size=1000)
-        ).snapshots
+        snapshots = list(
+            iterate(
+                current.clients.trainer.ListSnapshots,
+                trainer_pb2.ListSnapshotsRequest(parent=run.name, page_size=1000),
+                lambda page: page.snapshots,
+            )
+        )
         rate = run.images_seen / run.seconds if run.seconds else 0.0
         current.sentence = (
             f"{number(run.images_seen / 1000)} kimg in {duration(run.seconds)} "

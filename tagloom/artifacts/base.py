@@ -57,7 +57,9 @@ class Manifest(Record):
             data = store.get(key)
         except ObjectNotFound as error:
             raise NotFound(
-                f"There is no {name}.", reason="RESOURCE_NOT_FOUND", resource=name
+                f"There is no {name}; `tagloom ls {name.rpartition('/')[0]}` lists what there is.",
+                reason="RESOURCE_NOT_FOUND",
+                resource=name,
             ) from error
         return cls.from_bytes(data, key)
 

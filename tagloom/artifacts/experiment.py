@@ -25,6 +25,8 @@ class Outcome(Record):
     """of that snapshot"""
     gate_passed: bool
     gate_sentence: str
+    alarms: tuple[str, ...] = ()
+    """what the training warned of, a sentence each"""
 
 
 class Experiment(Manifest):

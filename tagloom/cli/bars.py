@@ -27,6 +27,8 @@ class Bars:
         self._progress: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
         self._told: dict[str, tuple[str, float]] = {}
+        self.failed = False
+        """whether a step's failure was shown"""
 
     def __enter__(self) -> Self:
         if self._terminal:
@@ -143,7 +145,9 @@ def show_event(bars: Bars, event: Any) -> None:
         how = "there already" if event.reused else f"{event.seconds:.0f} s"
         bars.end(title, f"{event.sentence} ({how})" if event.sentence else how)
     elif event.kind == "failed":
-        bars.end(title, f"failed: {event.reason}", ok=False)
+        # The first failure is the command's own error, told in full at its end.
+        first, bars.failed = not bars.failed, True
+        bars.end(title, "failed" if first else f"failed: {event.message}", ok=False)
 
 
 def _amount(done: int, total: int) -> str:

@@ -174,6 +174,7 @@ def _answer(session: Session, run: Any, ended: Any, seconds: float) -> None:
     for outcome in outcomes:
         label = f"{outcome.label}: " if len(outcomes) > 1 else ""
         lines.append(f"{label}{outcome.gate_sentence}")
+        lines += [f"{label}Alarm: {sentence}" for sentence in outcome.alarms]
     if outcomes:
         best = min(outcomes, key=lambda outcome: outcome.kernel_distance)
         document["gate_passed"] = all(outcome.gate_passed for outcome in outcomes)

@@ -8,7 +8,7 @@ from typing import Any
 from google.protobuf import duration_pb2, timestamp_pb2
 from google.protobuf.message import Message
 
-__all__ = ["facts", "plain", "table", "when"]
+__all__ = ["count", "facts", "plain", "table", "when"]
 
 
 def plain(message: Message) -> dict[str, Any]:
@@ -96,6 +96,11 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequenc
         return "  ".join(padded).rstrip()
 
     return "\n".join(join(line) for line in lines)
+
+
+def count(amount: int, noun: str) -> str:
+    """`1 photo`, `2 photos`, `1,200 photos`."""
+    return f"{amount:,} {noun}" if amount == 1 else f"{amount:,} {noun}s"
 
 
 def when(time: timestamp_pb2.Timestamp) -> str:

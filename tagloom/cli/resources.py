@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tagloom.cli.session import Session, command_options
-from tagloom.errors import FailedPrecondition, InvalidArgument
+from tagloom.errors import FailedPrecondition, InvalidArgument, NotFound
 
 if TYPE_CHECKING:
     from tagloom.client import Clients
@@ -32,6 +32,7 @@ class _Kind:
 
 
 def _kinds() -> dict[str, _Kind]:
+    from tagloom.cli.output import count
     from tagloom.client import iterate
     from tagloom.v1 import evaluator_pb2, filter_pb2, generator_pb2, scraper_pb2, trainer_pb2
 
@@ -62,7 +63,7 @@ def _kinds() -> dict[str, _Kind]:
             "scraper",
             collections,
             lambda c, n: c.scraper.GetCollection(scraper_pb2.GetCollectionRequest(name=n)),
-            lambda r: f"{r.stored_count:,} photos of {r.item_count:,} files",
+            lambda r: f"{count(r.stored_count, 'photo')} of {count(r.item_count, 'file')}",
             lambda c, n: c.scraper.DeleteCollection(scraper_pb2.DeleteCollectionRequest(name=n)),
             lambda c, n: (d.name for d in datasets(c) if d.collection == n),
         ),
@@ -70,7 +71,10 @@ def _kinds() -> dict[str, _Kind]:
             "filter",
             datasets,
             lambda c, n: c.filter.GetDataset(filter_pb2.GetDatasetRequest(name=n)),
-            lambda r: f"{r.train_count:,} squares of {r.kept_count:,} photos ({r.collection})",
+            lambda r: (
+                f"{count(r.train_count, 'square')} of {count(r.kept_count, 'photo')} "
+                f"({r.collection})"
+            ),
             lambda c, n: c.filter.DeleteDataset(filter_pb2.DeleteDatasetRequest(name=n)),
             lambda c, n: (r.name for r in runs(c) if r.dataset == n),
         ),
@@ -136,13 +140,19 @@ def ls_command(session: Session, name: str | None) -> None:
                     for found in _offered(kind.list(clients), required=bool(name)):
                         rows.append((found.name, when(found.create_time), kind.line(found)))
                         documents.append(plain(found))
-        if name in (None, _EXPERIMENTS) and not session.target:
+        if name == _EXPERIMENTS or (name is None and not session.target):
             for document in _experiments(session):
                 experiment = f"{_EXPERIMENTS}/{document['id']}"
                 created = document["create_time"][:16].replace("T", " ")
                 rows.append((experiment, created, document["state"]))
                 documents.append({"name": experiment, **document})
-    text = table(("name", "created (UTC)", ""), rows) if rows else "Nothing yet."
+    if rows:
+        text = table(("name", "created (UTC)", ""), rows)
+    elif name == _EXPERIMENTS:
+        # Also with --target: the report lies with whoever ran the experiment.
+        text = f"No experiments in the store {session.store_url}; --store names another."
+    else:
+        text = "Nothing yet."
     session.answer(documents, text)
 
 
@@ -182,7 +192,10 @@ def rm_command(session: Session, name: str) -> None:
     kind = _kind_of(name)
     if kind.delete is None:
         raise InvalidArgument(
-            f"{name} cannot be removed by this command.", reason="NOT_REMOVABLE", value=name
+            f"{name} stays: networks are small, and runs may have started from it. One that was "
+            f"imported is gone for good once no object is left below {name}/ in the store.",
+            reason="NOT_REMOVABLE",
+            value=name,
         )
     with session.clients("scraper", "filter", "trainer", "evaluator", works=False) as clients:
         kind.get(clients, name)
@@ -235,8 +248,12 @@ def _snapshots(
 
 def _experiments(session: Session) -> list[dict[str, Any]]:
     from tagloom.artifacts.experiment import Experiment
+    from tagloom.store import open_store
 
-    store = session.store()
+    try:
+        store = open_store(session.store_url, create=False)
+    except NotFound:
+        return []  # a store that is not there yet, and listing makes none
     documents = []
     for info in store.iterate("experiments/"):
         if info.key.endswith("/experiment.json"):

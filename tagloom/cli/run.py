@@ -95,6 +95,7 @@ def _answer(
     for outcome in finished.outcomes:
         label = f"{outcome.label}: " if len(finished.outcomes) > 1 else ""
         lines.append(f"{label}{outcome.gate_sentence}")
+        lines += [f"{label}Alarm: {sentence}" for sentence in outcome.alarms]
     lines += ["", f"Report: {report}", f"Next:   {commands[0]}"]
     session.answer(document, "\n".join(lines))
 

@@ -36,7 +36,7 @@ def scrape_command(
         raise click.UsageError("Give exactly one of --folder, --hashtag and --profile.")
     if folder is not None and posts is not None:
         raise click.UsageError("--posts counts posts; a folder is taken whole.")
-    from tagloom.cli.output import plain
+    from tagloom.cli.output import count, plain
     from tagloom.v1 import scraper_pb2
 
     request = scraper_pb2.CreateCollectionRequest(collection_id=collection)
@@ -57,7 +57,8 @@ def scrape_command(
         )
     session.answer(
         plain(result),
-        f"{result.name}: {result.stored_count:,} photos stored of {result.item_count:,} files met "
+        f"{result.name}: {count(result.stored_count, 'photo')} stored of "
+        f"{count(result.item_count, 'file')} met "
         f"({result.duplicate_count:,} duplicates, {result.skipped_count:,} skipped, "
         f"{result.refused_count:,} refused).\n"
         f"Next: tagloom filter --collection {collection} --dataset {collection} --resolution 256"

@@ -53,7 +53,11 @@ def test_unknown_names(place: Place) -> None:
     arguments = ["--seeds", "0", "--out", "pictures"]
     answer = place.tagloom("generate", "--network", "networks/photos-23", *arguments)
     refused(answer, "NETWORK_NOT_FOUND", "networks/photos-23", "photos-32")
-    refused(place.tagloom("verdicts", "cats"), "RESOURCE_NOT_FOUND", "datasets/cats")
+    answer = place.tagloom("verdicts", "cats")
+    refused(answer, "RESOURCE_NOT_FOUND", "datasets/cats", "`tagloom ls datasets`")
+    snapshot = "runs/nope/snapshots/000001.000"
+    answer = place.tagloom("generate", "--network", snapshot, *arguments)
+    refused(answer, "RESOURCE_NOT_FOUND", snapshot, "`tagloom ls runs/nope/snapshots`")
     refused(place.tagloom("get", "operations/filter.nope"), "[A-Z_]+", "operations/filter.nope")
 
 
@@ -71,7 +75,12 @@ def test_a_port_in_use(tmp_path: Path) -> None:
         taken.listen()
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         up = ["up", "--service", "scraper", "--metrics-address", "127.0.0.1:0"]
-        refused(Place(tmp_path).tagloom(*up, "--address", address), "ADDRESS_IN_USE", address)
+        answer = Place(tmp_path).tagloom(*up, "--address", address)
+        refused(answer, "ADDRESS_IN_USE", address)
+        assert len(answer.err.splitlines()) == 1, "gRPC's own lines do not come before ours"
+        told = Place(tmp_path).tagloom(*up, "--address", address, "--json")
+        assert told.code == 1
+        assert told.document["error"]["reason"] == "ADDRESS_IN_USE"
 
 
 def test_an_address_that_others_reach_wants_protection(tmp_path: Path) -> None:

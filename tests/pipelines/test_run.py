@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -13,7 +16,7 @@ from tagloom.artifacts import layout
 from tagloom.artifacts.base import now
 from tagloom.artifacts.experiment import Experiment, Outcome
 from tagloom.errors import FailedPrecondition, InvalidArgument, Unavailable
-from tagloom.store import Store
+from tagloom.store import Store, open_store
 
 FILE = """\
 experiment: cats
@@ -128,7 +131,17 @@ def test_a_wrong_file_makes_no_store(file: Path, url: str) -> None:
     assert not Path(url).exists()
 
 
-def test_the_error_of_a_step_comes_back_as_it_was(file: Path, url: str) -> None:
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where temporary files go, empty."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setattr(tempfile, "tempdir", None)  # looked up again
+    return folder
+
+
+def test_the_error_of_a_step_comes_back_as_it_was(file: Path, url: str, temporary: Path) -> None:
     events: list[Event] = []
     run = ExperimentRun.prepare(file, url)
     # Nobody listens on port 1: the first step fails, by the real pipeline in a real process.
@@ -144,13 +157,78 @@ def test_the_error_of_a_step_comes_back_as_it_was(file: Path, url: str) -> None:
     assert document.state == "failed"
     assert "127.0.0.1:1" in document.error
     assert ExperimentRun.prepare(file, url).finished is None
+    assert list(temporary.iterdir()) == []  # nobody is sent there
+
+
+def test_an_interrupted_experiment_does_not_seem_to_run(
+    file: Path, url: str, temporary: Path
+) -> None:
+    run = ExperimentRun.prepare(file, url)
+
+    def interrupt(event: Event) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run.execute("127.0.0.1:1", interrupt)
+    document = Experiment.load(run.store, layout.experiment_document("cats"), "cats")
+    assert (document.state, document.error) == (
+        "failed",
+        "Interrupted; the same command continues.",
+    )
+    assert list(temporary.iterdir()) == []
+
+
+FULL = """\
+import os, sys, tempfile
+from pathlib import Path
+from pipelines.run import ExperimentRun
+from tagloom.errors import TagloomError
+
+run = ExperimentRun.prepare(Path(sys.argv[1]), sys.argv[2])
+os.environ["TMPDIR"] = tempfile.tempdir = sys.argv[3]
+try:
+    run.execute("127.0.0.1:1", lambda event: None)
+except TagloomError as error:
+    print(error.reason, error.message)
+print(os.listdir(sys.argv[3]))
+"""
+
+
+def test_a_full_disk_is_named_and_not_a_log_that_has_no_room_either(
+    file: Path, url: str, tmp_path: Path
+) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    unshare = ["unshare", "--mount", "--map-root-user"]
+    mount = f"mount -t tmpfs -o size=12k none '{disk}'"  # room for the arguments, and no more
+    if subprocess.run([*unshare, "sh", "-c", mount], capture_output=True).returncode != 0:
+        pytest.skip("this kernel lets us mount nothing")
+    script = [sys.executable, "-c", FULL, str(file), url, str(disk)]
+    done = subprocess.run(
+        [*unshare, "sh", "-c", f'{mount} && exec "$@"', "sh", *script],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    told, left = done.stdout.splitlines()
+    assert told.startswith(f"DISK_FULL There is no room to write {disk}/tagloom-run-")
+    assert told.endswith("free some space and try again.")
+    assert left == "[]"
+    document = Experiment.load(open_store(url), layout.experiment_document("cats"), "cats")
+    assert document.state == "failed"
+    assert "[DISK_FULL]" in document.error
 
 
 def test_a_pipeline_that_dies_without_a_word_names_its_log(
-    file: Path, url: str, monkeypatch: pytest.MonkeyPatch
+    file: Path, url: str, temporary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # An interpreter that cannot start: what a broken installation looks like.
     monkeypatch.setenv("PYTHONHOME", "/nowhere")
     with pytest.raises(FailedPrecondition, match="its log says why") as caught:
         ExperimentRun.prepare(file, url).execute("127.0.0.1:1", lambda event: None)
-    assert "nowhere" in Path(caught.value.metadata["log"]).read_text()
+    log = Path(caught.value.metadata["log"])
+    assert "nowhere" in log.read_text()
+    assert log.is_relative_to(temporary)
+    document = Experiment.load(open_store(url), layout.experiment_document("cats"), "cats")
+    assert document.state == "failed"
+    assert "[PIPELINE_FAILED]" in document.error

@@ -17,6 +17,7 @@ from pipelines.report.render import render, render_closing
 from pipelines.report.scores import score_charts
 from pipelines.steps.events import Closed
 from tagloom.artifacts.experiment import Outcome
+from tagloom.v1 import trainer_pb2
 
 from .conftest import EVIL, encoded, run_materials, score, verdict
 
@@ -144,7 +145,53 @@ def test_charts_show_every_snapshot_from_kimg_0_with_its_interval(
     titles = re.findall(r"<title>(Kernel distance: [^<]*)</title>", html)
     assert [title.split(" at ")[1].split(" ")[0] for title in titles] == ["0", "1", "2"]
     assert titles[0].endswith("(95 % interval 0.95 to 1.05)")
-    assert len(re.findall(r"<title>p, how often[^<]*</title>", html)) == 20
+    # From kimg 0, where p is 0, and at every tick.
+    titles = re.findall(r"<title>p, how often[^<]*</title>", html)
+    assert len(titles) == 21
+    assert ": 0 at 0 kimg" in titles[0]
+    assert ": 0.2 at 2 kimg" in titles[-1]
+
+
+def test_constant_augmentation_is_constant_from_kimg_0(
+    materials: Callable[..., Materials],
+) -> None:
+    run = run_materials("photos-32, fixed")
+    run.run.options.augment = trainer_pb2.TrainingOptions.AUGMENT_FIXED
+    run.run.options.augment_p = 0.3
+    titles = re.findall(r"<title>p, how often[^<]*</title>", render(materials(run), "a: b"))
+    assert ": 0.3 at 0 kimg" in titles[0]
+
+
+def test_alarms_are_shown_with_when_they_were_raised(materials: Callable[..., Materials]) -> None:
+    run = run_materials("photos-32, ada")
+    message = "The discriminator overfits: use an earlier snapshot."
+    run.run.alarms.add(message=message, first_kimg=2.512, last_kimg=2.912)
+    run.run.alarms.add(message="Runaway.", active=True, first_kimg=3, last_kimg=3)
+    text = Page(render(materials(run), "a: b")).text
+    assert "The discriminator overfits: use an earlier snapshot (at 2.512 to 2.912 kimg)." in text
+    assert "Runaway (at 3 kimg, still so at the end)." in text
+    assert "Alarm" not in Page(render(materials(), "a: b")).text
+
+
+@pytest.mark.parametrize(("ema_kimg", "says"), [(0.5, True), (5, False), (20, False)])
+def test_a_short_moving_average_is_explained_where_it_is_short(
+    materials: Callable[..., Materials], ema_kimg: float, says: bool
+) -> None:
+    run = run_materials("photos-32, ada")
+    run.run.options.ema_kimg = ema_kimg
+    text = Page(render(materials(run), "a: b")).text
+    assert ("shorter than the usual 5 of this batch" in text) is says
+    assert "In this run it reached 0.2." in text
+
+
+def test_commands_find_the_store_that_the_report_is_about(
+    materials: Callable[..., Materials],
+) -> None:
+    text = Page(render(materials(), "a: b", options="--store '/a b'")).text
+    assert "000002.000 --seeds 0-15 --out pictures --store '/a b'" in text
+    assert "tagloom verdicts d --overlays overlays --store '/a b'" in text
+    assert ".venv/bin/tagloom" in text
+    assert "--store" not in Page(render(materials(), "a: b")).text
 
 
 @pytest.mark.parametrize(("side", "kind"), [(32, "PNG"), (128, "PNG"), (512, "WEBP")])

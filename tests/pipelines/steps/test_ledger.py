@@ -46,6 +46,25 @@ def test_only_a_complete_run_of_the_same_inputs_counts(ledger: Ledger) -> None:
     assert ledger.completed() is None
 
 
+def test_what_ends_without_a_word_is_marked_and_what_was_said_stays(ledger: Ledger) -> None:
+    ledger.abandon("Nothing was begun.")
+    assert earlier(ledger.store, "cats") is None
+    ledger.complete("collections/c", "datasets/d", [OUTCOME], "<html>")
+    ledger.abandon("It was complete.")
+    assert ledger.completed() is not None
+    ledger.begin()
+    ledger.abandon("It died.")
+    document = earlier(ledger.store, "cats")
+    assert document is not None
+    assert (document.state, document.error) == ("failed", "It died.")
+    assert document.outcomes == (OUTCOME,)  # the last complete run's stay named
+    ledger.fail("A better reason.", "", "", [], "")
+    ledger.abandon("A worse one.")
+    document = earlier(ledger.store, "cats")
+    assert document is not None
+    assert document.error == "A better reason."
+
+
 def test_while_it_is_done_again_the_last_complete_one_stays_named(ledger: Ledger) -> None:
     ledger.complete("collections/c", "datasets/d", [OUTCOME], "<html>")
     first = earlier(ledger.store, "cats")

@@ -52,7 +52,7 @@ def test_a_manifest_is_never_written_over(tmp_path: Path) -> None:
 
 def test_a_missing_resource_is_named(tmp_path: Path) -> None:
     store = open_store(str(tmp_path))
-    with pytest.raises(NotFound, match=r"There is no collections/dogs\."):
+    with pytest.raises(NotFound, match=r"no collections/dogs; `tagloom ls collections` lists"):
         Collection.load(store, layout.collection_manifest("dogs"), "collections/dogs")
 
 

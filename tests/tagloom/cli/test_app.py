@@ -11,6 +11,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tagloom.artifacts import layout
+from tagloom.artifacts.base import now
+from tagloom.artifacts.experiment import Experiment
 from tagloom.cli import doctor
 from tagloom.cli.app import _COMMANDS, main
 from tagloom.store import open_store
@@ -52,6 +54,8 @@ def test_help_imports_nothing_heavy() -> None:
         (["evaluate", "r", "--metrics", "fud"], "Unknown metric 'fud'"),
         (["train", "--run", "r", "--dataset", "d", "--kimg", "0"], "--kimg"),
         (["operations", "wait", "runs/a"], "operations/SERVICE.ID"),
+        (["up", "--target", "127.0.0.1:1"], "up serves here"),
+        (["--target", "127.0.0.1:1", "up"], "up serves here"),
     ],
 )
 def test_wrong_use_exits_2_with_a_sentence(arguments: list[str], says: str) -> None:
@@ -154,3 +158,28 @@ def test_an_experiments_report_as_a_file(tmp_path: Path) -> None:
     store.put(layout.experiment_report("cats"), b"another")
     assert "[FILE_EXISTS]" in get("experiments/cats", page).stderr
     assert "[INVALID_NAME]" in get("runs/cats", "-").stderr
+
+
+def test_experiments_lie_with_whoever_ran_them(tmp_path: Path) -> None:
+    """Also with --target: `ls` and `get` look at the same place, and no server is asked."""
+    store = str(tmp_path / "store")
+    options = ["--store", store, "--target", "127.0.0.1:1"]
+    none = run("ls", "experiments", *options)
+    assert none.exit_code == 0
+    assert none.stdout == f"No experiments in the store {store}; --store names another.\n"
+    assert not (tmp_path / "store").exists()
+    document = Experiment(
+        id="cats", create_time=now(), update_time=now(), state="failed", inputs_sha256="0"
+    )
+    open_store(store).put(layout.experiment_document("cats"), document.to_bytes())
+    (found,) = json.loads(run("ls", "experiments", "--json", *options).stdout)
+    assert found["name"] == "experiments/cats"
+    assert json.loads(run("get", "experiments/cats", "--json", *options).stdout)["id"] == "cats"
+    missing = run("get", "experiments/dogs", *options)
+    assert "There is no experiments/dogs; `tagloom ls experiments` lists" in missing.stderr
+
+
+def test_networks_stay_and_it_says_why() -> None:
+    refused = run("rm", "networks/cats")
+    assert refused.exit_code == 1
+    assert "below networks/cats/ in the store. [NOT_REMOVABLE]" in refused.stderr

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from tagloom.cli.bars import remaining
-from tagloom.cli.output import facts, plain, table
+import pytest
+
+from pipelines.steps.events import Failed, Finished
+from tagloom.cli.bars import Bars, remaining, show_event
+from tagloom.cli.output import count, facts, plain, table
 from tagloom.v1 import filter_pb2, operation_pb2, scraper_pb2, trainer_pb2
 
 
@@ -45,6 +48,27 @@ def test_tables_align() -> None:
 def test_facts_leave_out_what_is_empty_and_indent_what_is_nested() -> None:
     text = facts({"name": "a", "empty": "", "deep": {"x": 1.5}, "many": [{"y": True}]})
     assert text == "name  a\ndeep:\n  x  1.5\nmany:\n- y  yes"
+
+
+def test_amounts_know_one_from_many() -> None:
+    assert [count(n, "photo") for n in (0, 1, 2000)] == ["0 photos", "1 photo", "2,000 photos"]
+
+
+def test_the_error_that_ends_a_command_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    def failed(label: str) -> Failed:
+        message = f"The cell {label} broke."
+        return Failed(step="train", label=label, error="DataLoss", reason="BROKEN", message=message)
+
+    with Bars() as bars:
+        show_event(bars, failed("a"))
+        show_event(bars, failed("b"))
+        show_event(bars, Finished(step="close", seconds=1, sentence="failed", reused=False))
+    # The command ends with the first one's sentence; nobody else tells the others'.
+    assert capsys.readouterr().err.splitlines() == [
+        "train (a): failed",
+        "train (b): failed: The cell b broke.",
+        "close: failed (1 s)",
+    ]
 
 
 def test_remaining_time() -> None:
