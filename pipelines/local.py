@@ -9,14 +9,12 @@ TAGLOOM_EVENTS.
 
 from __future__ import annotations
 
-import itertools
 import json
 import signal
 import sys
 from pathlib import Path
 
 from kfp import local
-from kfp.local import executor_input_utils
 
 from pipelines.experiment import experiment_pipeline
 from tagloom.lifeline import die_with_parent
@@ -31,7 +29,6 @@ def main(arguments: Path, folder: Path) -> None:
     """
     # End with the command that started this, however it ends.
     die_with_parent(by=signal.SIGTERM)
-    _a_folder_for_each_task()
     local.init(
         # The steps' packages are the ones this program runs with: no environment of their own.
         runner=local.SubprocessRunner(use_venv=False),
@@ -39,21 +36,6 @@ def main(arguments: Path, folder: Path) -> None:
         raise_on_error=True,
     )
     experiment_pipeline(**json.loads(arguments.read_text("utf-8")))
-
-
-def _a_folder_for_each_task() -> None:
-    """Keeps the outputs of a loop's iterations apart.
-
-    `kfp.local` (2.17) calls a task's folder after its component: the cells of a grid, which run
-    beside each other, would write to the same files, and one could be told the other's output.
-    """
-    numbers = itertools.count(1)
-    plain = executor_input_utils.construct_local_task_root
-
-    def construct(**names: str) -> str:
-        return f"{plain(**names)}-{next(numbers)}"
-
-    executor_input_utils.construct_local_task_root = construct
 
 
 if __name__ == "__main__":
