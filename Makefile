@@ -55,7 +55,7 @@ minio: $(VENV)/installed-dev ## build the real MinIO server for the tests, once 
 	$(BIN)/python tools/minio_build.py
 
 images: install-dev ## build every container image on a local Debian, into one layout (root, buildah, skopeo)
-	$(BIN)/python tools/image_build.py --local-base
+	$(BIN)/python -m tools.image_build --local-base
 
 lock: install-dev ## resolve requirements.txt and requirements-dev.txt again
 	$(BIN)/python tools/lock.py

@@ -1,6 +1,6 @@
 """Builds every container image with buildah, into one multi-image archive (`make images`).
 
-    python tools/image_build.py [--local-base | --base IMAGE] [--archive FILE] [NAME …]
+    python3 -m tools.image_build [--local-base | --base IMAGE] [--archive FILE] [NAME …]
 
 All images lie in one OCI layout, `.cache/images/layout`, so the runtime's layer of 6 GB is there
 once, however many images stand on it; `--archive` writes the layout as one tar, which

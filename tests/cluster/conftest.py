@@ -78,9 +78,15 @@ def images(request: pytest.FixtureRequest) -> Layout:
 
 
 @pytest.fixture(scope="session")
-def node(programs: Path, images: Layout) -> Iterator[Cluster]:
-    """A cluster with a real kubelet, on which Tagloom's images lie; one for all tests."""
-    store = load_images(programs, images)
+def node(request: pytest.FixtureRequest, programs: Path) -> Iterator[Cluster]:
+    """A cluster with a real kubelet, on which Tagloom's images lie; one for all tests.
+
+    TAGLOOM_CLUSTER_DIR names one that runs already, which is left as it is at the end.
+    """
+    if folder := os.environ.get("TAGLOOM_CLUSTER_DIR"):
+        yield Cluster(Path(folder), programs, "kubelet")
+        return
+    store = load_images(programs, request.getfixturevalue("images"))
     with running("kubelet", programs, image_store=store, gpus=2) as cluster:
         yield cluster
 

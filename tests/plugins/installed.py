@@ -128,7 +128,7 @@ def _volumes(folder: Path) -> Iterator[dict[str, Any]]:
     """What a cluster with a StorageClass makes by itself: volumes for the overlay's two claims."""
     for claim, size in (("data-minio-0", "20Gi"), ("tagloom-photos", "5Gi")):
         path = folder / claim
-        path.mkdir(parents=True)
+        path.mkdir(parents=True, exist_ok=True)
         os.chown(path, _USER, _USER)
         yield {
             "apiVersion": "v1",

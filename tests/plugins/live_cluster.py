@@ -140,7 +140,7 @@ def build_programs() -> Path:
 
 def build_images() -> Layout:
     """Tagloom's images, built where they are not up to date (tools/image_build.py)."""
-    command = [sys.executable, str(ROOT / "tools" / "image_build.py"), "--local-base"]
+    command = [sys.executable, "-m", "tools.image_build", "--local-base"]
     subprocess.run(command, check=True, cwd=ROOT, stdout=sys.stderr)
     return Layout(cache() / "images" / "layout")
 
