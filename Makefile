@@ -30,7 +30,7 @@ test: install-dev ## every test: unit, conformance, golden, faults, integration
 	@$(MAKE) --no-print-directory -j2 minio-if-possible check
 	$(BIN)/python -m pytest -q -m "not long and not cluster" -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
-test-cluster: install-dev ## on a live Kubernetes cluster with our own images (20 to 45 minutes; Linux, root)
+test-cluster: install-dev minio-if-possible ## on a live Kubernetes cluster with our own images (20 to 45 minutes; Linux, root)
 	tests/cluster/machine/requisites
 	$(BIN)/python -m pytest -q -m "not long" tests/cluster
 
