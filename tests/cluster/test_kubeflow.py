@@ -1,0 +1,134 @@
+"""An experiment by Kubeflow's hand on a live cluster: the steps in their image, by KFP's executor,
+under Pod Security `restricted`, through the services in the cluster."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from installed import Installed
+from kubeflow_pods import PodLauncher, copied
+from kubeflow_server import KubeflowServer
+
+from tools.photos import copy_demo_folder
+
+ROOT = Path(__file__).resolve().parents[2]
+NAMESPACE = "kubeflow"
+FILE = """\
+experiment: by-kubeflow
+title: A whole path in pods
+collect: {folder: /photos/by-kubeflow}
+filter: {resolution: 256, crop: tiles, tile_size: 64, output_size: 16, held_out: 0.25}
+train:
+  kimg: 0.016
+  batch: 8
+  channel_base: 128
+  channel_max: 8
+  latent_size: 16
+  snapshot_kimg: 0.016
+  tick_kimg: 0.016
+evaluate: {metrics: [frechet, kernel], samples: 32}
+"""
+
+
+@dataclass(frozen=True)
+class Done:
+    """What the command left behind."""
+
+    server: KubeflowServer
+    launcher: PodLauncher
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> Any:
+        return json.loads(self.out)
+
+
+@pytest.fixture(scope="module")
+def done(installed: Installed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Done]:
+    """`docs/kubeflow.md`, done: a namespace for pipelines, what the pods need in it, a run."""
+    cluster = installed.cluster
+    labels = {
+        "tagloom.dev/client": "true",
+        "pod-security.kubernetes.io/enforce": "restricted",
+        "pod-security.kubernetes.io/warn": "restricted",
+    }
+    cluster.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": {"name": NAMESPACE, "labels": labels},
+        }
+    )
+    for what in ("secret/tagloom-token", "secret/tagloom-store", "configmap/tagloom-store"):
+        cluster.apply(copied(installed.get(what), NAMESPACE))
+    folder = tmp_path_factory.mktemp("kubeflow")
+    (photos := folder / "photos").mkdir()
+    copy_demo_folder(photos)
+    with subprocess.Popen(["tar", "-C", str(photos), "-c", "."], stdout=subprocess.PIPE) as tar:
+        unpack = "mkdir -p /photos/by-kubeflow && tar -C /photos/by-kubeflow -x"
+        kubectl = ("kubectl", "-n", "tagloom", "exec", "-i", "deploy/scraper", "-c", "server")
+        subprocess.run(
+            cluster.command(*kubectl, "--", "sh", "-c", unpack),
+            stdin=tar.stdout,
+            env=cluster.environment,
+            check=True,
+        )
+    (folder / "experiment.yaml").write_text(FILE)
+    launcher = PodLauncher(cluster, NAMESPACE, folder / "kept")
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("TAGLOOM_")}
+    with KubeflowServer(launcher) as server:
+        command = [sys.executable, "-m", "tagloom.cli", "run", str(folder / "experiment.yaml")]
+        ran = subprocess.run(
+            [*command, "--kubeflow", server.url, "--json"],
+            cwd=ROOT,
+            env={**clean, "HOME": str(folder), "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            timeout=900,
+            check=False,
+        )
+        yield Done(server, launcher, ran.returncode, ran.stdout, ran.stderr)
+
+
+def test_every_step_ran_in_its_image_and_the_experiment_is_complete(
+    installed: Installed, done: Done
+) -> None:
+    assert done.code == 0, done.err
+    (outcome,) = done.document["outcomes"]
+    assert "kernel" in outcome["gate_sentence"]
+    assert done.document["report"] == "s3://tagloom/experiments/by-kubeflow/report.html"
+    run = installed.tagloom("get", outcome["run"])
+    assert run["state"] == "succeeded"
+    steps = ["collect-photos", "filter-photos", "plan-runs", "train-run", "evaluate-run"]
+    assert done.server.only_run().executed == [*steps, "write-report", "close-experiment"]
+
+
+def test_the_artifacts_are_what_kubeflows_page_shows(done: Done) -> None:
+    run = done.server.only_run()
+    (report,) = run.results["write-report"]
+    page = report.artifacts["page"]
+    pattern = (
+        "s3://mlpipeline/v2/artifacts/tagloom-experiment/"
+        f"{run.run_id}/write-report/[0-9a-f-]{{36}}/page"
+    )
+    assert re.fullmatch(pattern, page["uri"])
+    assert "A whole path in pods" in done.launcher.path(page["uri"]).read_text()
+    (trained,) = run.results["train-run"]
+    model = json.loads(done.launcher.path(trained.artifacts["model"]["uri"]).read_text())
+    assert re.fullmatch("[0-9a-f]{64}", model["weights_sha256"])
+
+
+def test_progress_came_from_the_pods_logs(done: Done) -> None:
+    for says in ("collect: ", "train (scratch, ada): ", "evaluate (scratch, ada): ", "close: succ"):
+        assert says in done.err
