@@ -32,7 +32,10 @@ _NO_NAMESPACE = re.compile(r'namespaces? "?([a-z0-9-]+)"? (?:is )?not found', re
 
 
 def refusal(error: Any, address: Address, doing: str) -> TagloomError:
-    """For an answer that is no success; `error` is the SDK's ApiException."""
+    """For an answer that is no success; `error` is the SDK's ApiException.
+
+    doing: what was tried, as in "to start a run".
+    """
     url, said = address.url.rstrip("/"), _said(error)
     if error.status in (0, None):
         return _untrusted(url, str(error.reason))
@@ -73,7 +76,7 @@ def refusal(error: Any, address: Address, doing: str) -> TagloomError:
         return AlreadyExists(f"{url} failed {doing}: {said}.", reason="KUBEFLOW_EXISTS", url=url)
     if error.status in (429, 502, 503, 504):
         return Unavailable(
-            f"{url} is not ready (HTTP {error.status}) for {doing}; try again in a minute.",
+            f"{url} is not ready {doing} (HTTP {error.status}); try again in a minute.",
             reason="KUBEFLOW_UNREACHABLE",
             url=url,
         )

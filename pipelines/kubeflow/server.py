@@ -110,7 +110,7 @@ class Server:
         return self.address.namespace or None
 
     def call(self, doing: str, method: Callable[..., R], *args: Any, **options: Any) -> R:
-        """Calls a method of the SDK; `doing` completes "... while"."""
+        """Calls a method of the SDK; `doing` says what for: "to start a run"."""
         for attempt in range(2):
             try:
                 with _quiet():
@@ -131,7 +131,7 @@ class Server:
         path = "/apis/v1alpha1/runs/{run_id}/nodes/{node_id}/log"
         try:
             answer = self.call(
-                "reading a log",
+                "to read a log",
                 self._api.call_api,
                 path,
                 "GET",
@@ -151,7 +151,7 @@ class Server:
     def _probe(self) -> dict[str, Any]:
         """What the server says of itself."""
         answer = self.call(
-            "asking what it is",
+            "to say what it is",
             self._api.call_api,
             "/apis/v2beta1/healthz",
             "GET",
