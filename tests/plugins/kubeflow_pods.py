@@ -78,9 +78,11 @@ class PodLauncher:
             raise PodFailed(f"{reason}: {ended.get('message', '')}")
         packed = base64.b64decode(printed.partition(MARK)[2])
         with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
-            tar.extractall(self.folder, filter="data")
-        output = self.folder / executor_input["outputs"]["outputFile"].lstrip("/")
-        return task.result(output.read_text(), executor_input)
+            kept = [member for member in tar.getmembers() if member.name.startswith("s3/")]
+            tar.extractall(self.folder, kept, filter="data")
+            output = tar.extractfile(executor_input["outputs"]["outputFile"].lstrip("/"))
+            assert output is not None
+            return task.result(output.read().decode(), executor_input)
 
     def _printed(self, pod: str) -> str:
         arguments = ("-n", self.namespace, "logs", pod, "-c", "main")
