@@ -14,7 +14,7 @@ from services.trainer.memory import gpu_memory, peak_resident_memory
 from services.trainer.observe import Observation
 from services.trainer.opening import open_observer, open_scorer, open_session
 from services.trainer.ranks import ALONE, PeerLost, Ranks
-from services.trainer.schedule import StateSchedule
+from services.trainer.schedule import StateClock, StateSchedule
 from services.trainer.snapshot import write_snapshot
 from services.trainer.state import save_state
 from services.trainer.takeover import transfer_parts
@@ -69,7 +69,7 @@ def train(
     )
     try:
         if is_undecided(run):
-            run = _choose_gamma(store, run, report, stop, ranks)
+            run = _choose_gamma(store, run, report, stop, ranks, states or StateSchedule())
         message = _Loop(store, run, report, stop, states or StateSchedule(), ranks).run_to_end()
     except LeaseLost:
         raise  # another process owns the run: nothing of it is ours to write
@@ -99,7 +99,12 @@ def _settle(store: Store, run_id: str, state: RunState, message: str) -> None:
 
 
 def _choose_gamma(
-    store: Store, run: Run, report: Report, stop: Callable[[], bool], ranks: Ranks
+    store: Store,
+    run: Run,
+    report: Report,
+    stop: Callable[[], bool],
+    ranks: Ranks,
+    states: StateSchedule,
 ) -> Run:
     """The run with the r1_gamma that did best in its trials."""
     if ranks.size > 1:
@@ -135,7 +140,7 @@ def _choose_gamma(
         records.write_document(store, layout.run_progress(run.id), progress)
         told = time.monotonic()
 
-    run = choose_gamma(store, run, first, scorer, tell)
+    run = choose_gamma(store, run, first, scorer, tell, states)
     _LOG.info("%s", run.message)
     return run
 
@@ -165,7 +170,6 @@ class _Loop:
         ranks: Ranks,
     ) -> None:
         self.store, self.run, self.report, self.stop = store, run, report, stop
-        self.states = states
         self.report("load", 0, 0, f"Reading {run.dataset}.")
         self.ranks = ranks
         self.session, note = open_session(store, run, ranks)
@@ -184,9 +188,9 @@ class _Loop:
         self.g_change = self.session.parameter_change("G")
         self.d_change = self.session.parameter_change("D")
         self._progress_time = self._progress_cost = 0.0
-        self._state_time, self._state_cost = time.monotonic(), 0.0
-        self._state_images = self.session.step.images_seen
-        self._tick_seconds, self._tick_images = self.session.seconds, self._state_images
+        self.clock = StateClock(states, self.session.step.images_seen)
+        self._tick_seconds = self.session.seconds
+        self._tick_images = self.session.step.images_seen
         self._tick_left_out = sum(tick.updates_left_out for tick in self.ticks)
 
     def run_to_end(self) -> str:
@@ -346,11 +350,7 @@ class _Loop:
                 _LOG.warning("At %g kimg: %s", self.session.kimg, sentence)
 
     def _save_if_due(self) -> None:
-        elapsed = time.monotonic() - self._state_time
-        images = self.session.step.images_seen - self._state_images
-        if elapsed < self.states.seconds and images < self.states.images:
-            return
-        if elapsed * self.states.time_share < self._state_cost:
+        if not self.clock.is_due(self.session.step.images_seen):
             return
         if any(self.session.step.left_out.in_a_row.values()):
             return  # the last good state stays the newest until every phase succeeds again
@@ -364,9 +364,7 @@ class _Loop:
         if snapshot:
             write_snapshot(self.store, self.session)
         self._write_progress("train")
-        self._state_time = time.monotonic()
-        self._state_cost = self._state_time - started
-        self._state_images = self.session.step.images_seen
+        self.clock.saved(self.session.step.images_seen, started)
 
 
 def _passes(before: float, after: float, interval: float) -> bool:

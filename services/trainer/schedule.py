@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tagloom.errors import InvalidArgument
 
-__all__ = ["StateSchedule"]
+__all__ = ["StateClock", "StateSchedule"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,3 +41,24 @@ class StateSchedule:
                     setting=variable,
                 )
         return cls(values["seconds"], max(int(values["images"]), 1), values["time_share"])
+
+
+class StateClock:
+    """Tells a training when its next state is due."""
+
+    def __init__(self, schedule: StateSchedule, images: int) -> None:
+        """images: seen at the state that there is."""
+        self._schedule, self._images = schedule, images
+        self._time, self._cost = time.monotonic(), 0.0
+
+    def is_due(self, images: int) -> bool:
+        """Whether one is, after so many images in all."""
+        schedule, elapsed = self._schedule, time.monotonic() - self._time
+        if elapsed < schedule.seconds and images - self._images < schedule.images:
+            return False
+        return elapsed * schedule.time_share >= self._cost
+
+    def saved(self, images: int, started: float) -> None:
+        """A state was written after so many images, which began at `started` (monotonic)."""
+        self._images, self._time = images, time.monotonic()
+        self._cost = self._time - started

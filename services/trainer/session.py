@@ -14,6 +14,7 @@ from services.trainer.losses import Losses, LossSettings
 from services.trainer.ranks import ALONE, Ranks
 from services.trainer.step import StepSettings, TrainingStep
 from services.trainer.upload import upload
+from tagloom.artifacts import layout
 from tagloom.artifacts.run import Run, TrainingOptions
 from tagloom.networks.build import build_from_spec
 from tagloom.networks.catalog import open_network
@@ -38,6 +39,11 @@ class Session:
     """what G and D took over from the start network; empty from scratch"""
     seconds: float = 0.0
     """of training, over all attempts"""
+    state_prefix: str = ""
+    """below which its durable states lie; empty: those of the run"""
+
+    def __post_init__(self) -> None:
+        self.state_prefix = self.state_prefix or layout.run_state_prefix(self.run.id)
 
     @classmethod
     def create(

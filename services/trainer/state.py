@@ -1,8 +1,9 @@
 """The full state of a training, durable: a run continues from it to the same bits.
 
-A state lies under `runs/<id>/state/<images>.<fence>/` as tensors and a manifest, the manifest last.
-It holds everything that a step reads and that cannot be computed from the run's document: weights,
-Adam's moments, the running means, ADA's p and what it has observed, sums of the unfinished tick.
+A state lies under `runs/<id>/state/<images>.<fence>/` (that of a trial under `runs/<id>/trials/`)
+as tensors and a manifest, the manifest last. It holds everything that a step reads and that cannot
+be computed from the run's document: weights, Adam's moments, the running means, ADA's p and what it
+has observed, sums of the unfinished tick.
 Random numbers and the order of the images are functions of the step (`draws`), so no generator's
 state is in it.
 """
@@ -108,7 +109,8 @@ def save_state(store: Store, session: Session) -> None:
     """
     step = session.step
     fence = store.fence if isinstance(store, FencedStore) else 0
-    prefix = _prefix(session.run.id, step.images_seen, fence)
+    # The fence keeps two owners from writing the same name.
+    prefix = f"{session.state_prefix}{step.images_seen:012d}.{fence:06d}/"
     if store.exists(f"{prefix}manifest.json"):
         return
     names, sums = step.statistics.state()
@@ -143,13 +145,17 @@ def save_state(store: Store, session: Session) -> None:
         environment=environment(),
     )
     store.put(f"{prefix}manifest.json", manifest.to_bytes())
-    _remove_old(store, session.run.id, session.run.options.keep_states)
+    _remove_old(store, session.state_prefix, session.run.options.keep_states)
 
 
 def list_states(store: Store, run_id: str) -> list[str]:
-    """Prefixes of the states whose manifest is there, the newest last."""
+    """Prefixes of the run's states whose manifest is there, the newest last."""
+    return _whole_states(store, layout.run_state_prefix(run_id))
+
+
+def _whole_states(store: Store, prefix: str) -> list[str]:
     name = "manifest.json"
-    keys = (info.key for info in store.iterate(layout.run_state_prefix(run_id)))
+    keys = (info.key for info in store.iterate(prefix))
     return sorted(key.removesuffix(name) for key in keys if key.endswith(name))
 
 
@@ -161,7 +167,7 @@ def restore(store: Store, session: Session) -> str | None:
     when there are states and none can be used.
     """
     notes: list[str] = []
-    for prefix in reversed(list_states(store, session.run.id)):
+    for prefix in reversed(_whole_states(store, session.state_prefix)):
         try:
             manifest, tensors = _read(store, prefix)
             _apply(session, manifest, tensors)
@@ -190,11 +196,6 @@ def restore(store: Store, session: Session) -> str | None:
             resource=f"runs/{session.run.id}",
         )
     return None
-
-
-def _prefix(run_id: str, images_seen: int, fence: int) -> str:
-    # The fence keeps two owners from writing the same name.
-    return f"{layout.run_state_prefix(run_id)}{images_seen:012d}.{fence:06d}/"
 
 
 def _read(store: Store, prefix: str) -> tuple[StateManifest, dict[str, Tensor]]:
@@ -274,10 +275,9 @@ def _apply(session: Session, manifest: StateManifest, tensors: dict[str, Tensor]
     session.seconds = manifest.seconds
 
 
-def _remove_old(store: Store, run_id: str, keep: int) -> None:
-    kept = list_states(store, run_id)[-keep:]
-    oldest = kept[0]
-    for info in list(store.iterate(layout.run_state_prefix(run_id))):
+def _remove_old(store: Store, prefix: str, keep: int) -> None:
+    oldest = _whole_states(store, prefix)[-keep:][0]
+    for info in list(store.iterate(prefix)):
         # Leftovers of a state that was never finished go with the older ones.
         if info.key < oldest:
             store.delete(info.key)

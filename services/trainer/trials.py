@@ -3,20 +3,25 @@
 The best weight varies by orders of magnitude between datasets, and the heuristic is only where to
 begin. A trial is the run itself, from its start and with its seed, for a few kimg; only the
 half-life of G_ema is shortened, so that what is scored is what the trial has learnt. Each result is
-stored as it comes: a run that was killed repeats the trial it was in, not those before.
+stored as it comes, and a trial has durable states as the run has: one that was killed goes on.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import partial
 
 from services.trainer import records
 from services.trainer.ranks import ALONE
+from services.trainer.schedule import StateClock, StateSchedule
 from services.trainer.score import Scorer
 from services.trainer.session import Session
+from services.trainer.state import restore, save_state
+from tagloom.artifacts import layout
 from tagloom.artifacts.run import GammaTrial, Run
 from tagloom.store.interface import Store
+from tagloom.store.lease import LeaseLost
 
 __all__ = ["choose_gamma", "is_undecided"]
 
@@ -29,12 +34,18 @@ def is_undecided(run: Run) -> bool:
 
 
 def choose_gamma(
-    store: Store, run: Run, first: Session, scorer: Scorer, tell: Callable[[str], None]
+    store: Store,
+    run: Run,
+    first: Session,
+    scorer: Scorer,
+    tell: Callable[[str], None],
+    states: StateSchedule,
 ) -> Run:
     """Tries what has not been tried, and writes the choice into the run, which it returns.
 
     first: the run at its very start, for its images.
-    tell: called before every step with where the trials are; may raise to stop them.
+    tell: called before every step with where the trials are; may raise to stop them, which then go
+    on where they were.
     """
     heuristic = run.options.r1_gamma
     trials = list(run.gamma_trials)
@@ -43,8 +54,13 @@ def choose_gamma(
         if any(trial.r1_gamma == gamma for trial in trials):
             continue
         where = f"Trial {number} of {len(FACTORS)}, r1_gamma {gamma:.4g}"
-        trials.append(_try(store, run, gamma, first, scorer, partial(_tell, tell, where)))
+        session = _open(store, run, number, gamma, first)
+        _train(store, session, partial(_tell, tell, where), states)
+        score = scorer(session.step.G_ema)
+        trials.append(GammaTrial(r1_gamma=gamma, kimg=session.kimg, score=score))
         run = records.update_run(store, run, gamma_trials=tuple(trials))
+        for info in list(store.iterate(session.state_prefix)):
+            store.delete(info.key)
     best = min(trials, key=lambda trial: trial.score.value)
     chosen = tuple(trial.model_copy(update={"chosen": trial is best}) for trial in trials)
     options = run.options.model_copy(update={"r1_gamma": best.r1_gamma})
@@ -57,24 +73,37 @@ def _tell(tell: Callable[[str], None], where: str, at: str) -> None:
     tell(f"{where}: {at}")
 
 
-def _try(
-    store: Store,
-    run: Run,
-    gamma: float,
-    first: Session,
-    scorer: Scorer,
-    tell: Callable[[str], None],
-) -> GammaTrial:
+def _open(store: Store, run: Run, number: int, gamma: float, first: Session) -> Session:
+    """The trial where it was interrupted, or at its start."""
     kimg = run.options.gamma_trial_kimg
     options = run.options.model_copy(
         update={"r1_gamma": gamma, "kimg": kimg, "ema_kimg": min(run.options.ema_kimg, kimg / 4)}
     )
     trial = run.model_copy(update={"options": options})
     session = Session.create(store, trial, first.images, ALONE)
+    session.state_prefix = layout.trial_state_prefix(run.id, number)
+    restore(store, session)
+    return session
+
+
+def _train(
+    store: Store, session: Session, tell: Callable[[str], None], states: StateSchedule
+) -> None:
+    clock = StateClock(states, session.step.images_seen)
     while not session.done:
-        tell(f"{session.kimg:.3g} of {kimg:.3g} kimg.")
+        try:
+            tell(f"{session.kimg:.3g} of {session.run.options.kimg:.3g} kimg.")
+        except LeaseLost:
+            raise
+        except Exception:
+            save_state(store, session)
+            raise
         session.advance()
-    return GammaTrial(r1_gamma=gamma, kimg=session.kimg, score=scorer(session.step.G_ema))
+        good = not any(session.step.left_out.in_a_row.values())
+        if good and clock.is_due(session.step.images_seen):
+            started = time.monotonic()
+            save_state(store, session)
+            clock.saved(session.step.images_seen, started)
 
 
 def _sentence(trials: tuple[GammaTrial, ...]) -> str:

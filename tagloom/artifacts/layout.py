@@ -31,6 +31,7 @@ __all__ = [
     "run_history",
     "run_progress",
     "run_state_prefix",
+    "trial_state_prefix",
     "scores",
     "snapshot_id",
     "snapshot_manifest",
@@ -175,6 +176,11 @@ def run_history(run_id: str) -> str:
 def run_state_prefix(run_id: str) -> str:
     """Everything that a resume needs lies below."""
     return f"runs/{run_id}/state/"
+
+
+def trial_state_prefix(run_id: str, number: int) -> str:
+    """Everything that a trial of R1's weight needs to go on lies below."""
+    return f"runs/{run_id}/trials/{number}/state/"
 
 
 def snapshot_id(kimg: float) -> str:

@@ -165,16 +165,27 @@ def test_gamma_is_chosen_by_trials_that_outlive_the_process(
             trained.append(message)
 
     with pytest.raises(Interrupted, match="Trial 2 of 3"):
-        train(store, "r", tell, stop=lambda: len(trained) == 3)
+        train(store, "r", tell, stop=lambda: len(trained) == 4)
     run = records.read_run(store, "r")
     assert (run.state, len(run.gamma_trials)) == ("queued", 1)
+    assert trained[-1].endswith("0.004 of 0.008 kimg.")
     first = run.gamma_trials[0]
+    assert [info.key for info in store.iterate("runs/r/state/")] == []
+    assert list(store.iterate("runs/r/trials/1/")) == []
 
     train(store, "r", tell)
     run = records.read_run(store, "r")
     assert run.state == "succeeded"
     assert run.gamma_trials[0].score == first.score, "the first trial was not repeated"
+    # Nothing twice, but for the word of where the second one was interrupted, and went on.
     assert [message.partition(",")[0] for message in trained].count("Trial 1 of 3") == 2
+    assert [message.partition(",")[0] for message in trained].count("Trial 2 of 3") == 3
+    assert trained[4] == trained[3]
+    assert list(store.iterate("runs/r/trials/")) == []
+    whole = make_run("whole", **options)
+    train(store, "whole", silent)
+    trials = records.read_run(store, whole.id).gamma_trials
+    assert [trial.score for trial in trials] == [trial.score for trial in run.gamma_trials]
     assert [t.r1_gamma / heuristic for t in run.gamma_trials] == [0.25, 1, 4]
     (chosen,) = [trial for trial in run.gamma_trials if trial.chosen]
     assert chosen.score.value == min(trial.score.value for trial in run.gamma_trials)
