@@ -30,6 +30,19 @@ def test_examples_are_valid(path: Path) -> None:
     assert load_experiment(path).train.cells()
 
 
+def test_augmentation_can_act_within_the_quickstart() -> None:
+    (path,) = [path for path in EXAMPLES if path.stem == "quickstart"]
+    train = load_experiment(path).train
+    assert train.augment == ("ada",)
+    assert train.ada_kimg is not None
+    assert train.kimg / train.ada_kimg >= 0.3  # how far p can come
+    assert train.ema_kimg is not None
+    assert train.ema_kimg <= 0.5
+    # The target that its discriminator crosses; with the usual 0.6 p stayed at 0.
+    assert train.ada_target is not None
+    assert train.ada_target <= 0.3
+
+
 def test_lists_span_a_grid_with_start_varying_slowest() -> None:
     text = (
         GOOD + "  start: [photos-32, scratch, runs/a/snapshots/000001.000]\n  augment: [ada, none]"
