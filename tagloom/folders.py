@@ -59,9 +59,14 @@ def check_folder(path: str, roots: Sequence[Path] | None = None) -> Path:
     real = Path(os.path.realpath(path))
     # Before anything tells whether it exists: what lies outside the roots is nobody's business.
     if roots is not None and not any(real.is_relative_to(os.path.realpath(r)) for r in roots):
+        allowed = ", ".join(map(str, roots))
         raise PermissionDenied(
-            f"The folder {path} is not one this server may read; move the photos into one of "
-            f"{', '.join(map(str, roots))}, or have TAGLOOM_FOLDERS changed.",
+            f"The folder {path} is not one this server may read; "
+            + (
+                f"move the photos into one of {allowed}, or have TAGLOOM_FOLDERS changed."
+                if allowed
+                else "it reads none until TAGLOOM_FOLDERS names some."
+            ),
             reason="FOLDER_NOT_ALLOWED",
             path=path,
         )

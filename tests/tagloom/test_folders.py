@@ -62,3 +62,8 @@ def test_an_absent_folder_and_a_file_are_told(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument) as caught:
         check_folder(str(tmp_path / "file"))
     assert caught.value.reason == "NOT_A_FOLDER"
+
+
+def test_a_server_that_reads_no_folder_says_so(tmp_path: Path) -> None:
+    with pytest.raises(PermissionDenied, match="it reads none until TAGLOOM_FOLDERS names some"):
+        check_folder(str(tmp_path), ())
