@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from .conftest import Answer, Place, copy_photos
+from pipelines.run import ExperimentRun
+
+from .conftest import Answer, Place, copy_photos, environment
 
 FILE = """\
 experiment: tiny
@@ -143,6 +150,100 @@ def test_without_learning_nothing_changes_and_the_gate_is_missed(path: Finished)
     assert run["d_parameter_change"] == 0
     report = (path.folder / document["report"]).read_text()
     assert "Not shown to be better" in report
+
+
+def test_a_grid_through_kfp_local_fills_its_artifacts_in(path: Finished, tmp_path: Path) -> None:
+    """What `tagloom run` executes, in a folder that stays: two cells at once, beside each other."""
+    cells = FILE.replace("  kimg: 0.096\n", "  kimg: 0.032\n  augment: [ada, none]\n")
+    grid = path.folder / "grid.yaml"
+    grid.write_text(cells.replace("experiment: tiny", "experiment: grid"))
+    prepared = ExperimentRun.prepare(grid, str(path.folder / "store"))
+    arguments = tmp_path / "arguments.json"
+    arguments.write_text(json.dumps(prepared.arguments()))
+    done = subprocess.run(
+        [sys.executable, "-m", "pipelines.local", str(arguments), str(tmp_path / "kfp")],
+        env={
+            **environment(),
+            "TAGLOOM_TARGET": path.place.target,
+            "TAGLOOM_STORE": prepared.store.url,
+            "TAGLOOM_EVENTS": str(tmp_path / "events.jsonl"),
+        },
+        cwd=path.folder,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    outputs = defaultdict(list)
+    for file in sorted((tmp_path / "kfp").rglob("executor_output.json")):
+        outputs[file.parent.name].append(artifacts_of(json.loads(file.read_text())))
+    assert {step: len(found) for step, found in outputs.items()} == {
+        "collect-photos": 1,
+        "filter-photos": 1,
+        "train-run": 2,
+        "evaluate-run": 2,
+        "write-report": 1,
+        "close-experiment": 1,
+        "plan-runs": 1,
+    }
+
+    (collected,), (filtered,) = outputs["collect-photos"], outputs["filter-photos"]
+    assert metrics(collected["counts"]) == {
+        "items": 5, "stored": 4, "duplicates": 0, "skipped": 1, "refused": 0,
+    }  # fmt: skip
+    assert metrics(filtered["counts"])["judged"] == 4
+    assert metrics(filtered["counts"])["kept"] == 2
+    assert metrics(filtered["counts"])["train_squares"] > 0
+
+    document = path.tagloom("get", "experiments/grid", "--json").document
+    assert document["state"] == "succeeded"
+    by_run = {outcome["run"]: outcome for outcome in document["outcomes"]}
+    assert len(by_run) == 2
+    for trained in outputs["train-run"]:
+        assert metrics(trained["progress"])["kimg"] == 0.032
+        assert metrics(trained["progress"])["steps"] == 4
+        assert metrics(trained["progress"])["g_parameter_change"] > 0
+        model = trained["model"]
+        assert json.loads(Path(model["uri"]).read_text()) == model["metadata"]
+        snapshot = path.tagloom("ls", f"{model['metadata']['run']}/snapshots", "--json").document[
+            -1
+        ]
+        assert model["metadata"]["snapshot"] == snapshot["name"]
+        assert model["metadata"]["weights_sha256"] == snapshot["weights_sha256"]
+        assert model["metadata"]["kimg"] == 0.032
+    assert {trained["model"]["metadata"]["run"] for trained in outputs["train-run"]} == set(by_run)
+    for evaluated in outputs["evaluate-run"]:
+        model = evaluated["model"]
+        assert json.loads(Path(model["uri"]).read_text()) == model["metadata"]
+        (outcome,) = [
+            o for o in by_run.values() if o["evaluation"] == model["metadata"]["evaluation"]
+        ]
+        assert model["metadata"]["snapshot"] == outcome["best_snapshot"]
+        assert model["metadata"]["gate"] == outcome["gate_sentence"]
+        scores = metrics(evaluated["scores"])
+        assert scores["gate_passed"] == outcome["gate_passed"]
+        kernels = {name: score for name, score in scores.items() if name.startswith("kernel_")}
+        assert len(kernels) == 2  # at 0 and at 0.032 kimg
+        assert min(kernels.values()) == outcome["kernel_distance"]
+    (report,), (closed,) = outputs["write-report"], outputs["close-experiment"]
+    page = Path(report["page"]["uri"]).read_text()
+    assert page == (path.folder / "store" / "experiments" / "grid" / "report.html").read_text()
+    assert "Training: scratch, ada" in page
+    assert "Training: scratch, none" in page
+    assert "Complete" in Path(closed["page"]["uri"]).read_text()
+    assert metrics(report["summary"])["runs"] == 2
+    assert metrics(closed["summary"]) == {"runs": 2, "succeeded": 1}
+
+
+def artifacts_of(output: dict[str, Any]) -> dict[str, Any]:
+    """The artifacts that a step reports to Kubeflow, by name."""
+    return {name: found["artifacts"][0] for name, found in output.get("artifacts", {}).items()}
+
+
+def metrics(artifact: dict[str, Any]) -> dict[str, float]:
+    """The values of a Metrics artifact (which kind each is: tests/pipelines/test_experiment.py)."""
+    return dict(artifact["metadata"])
 
 
 def test_scored_twice_answers_twice(path: Finished) -> None:
