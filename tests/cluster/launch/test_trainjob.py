@@ -1,12 +1,19 @@
-"""A training over several nodes: our TrainJob before Kubeflow Trainer's own definitions."""
+"""A training over two nodes: our TrainJob before Kubeflow Trainer's definitions and controller.
+
+What the controller makes of it is checked here; that such pods train is for a kubelet to show.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from kubeflow_trainer import controlling
 from live_cluster import Cluster as Plane
+from played_node import wait_until
 from published_crds import JOBSET, TRAINER, files
 
 from services.trainer.launch import Assignment
@@ -42,6 +49,21 @@ def kubeflow(plane: Plane, trainer_config: Path) -> Plane:
     return plane
 
 
+@pytest.fixture(scope="module")
+def job_set(
+    kubeflow: Plane, cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Any]:
+    """What Trainer's controller makes of our TrainJob."""
+    with controlling(kubeflow, tmp_path_factory.mktemp("trainer")) as log:
+        made = cluster.create(TRAIN_JOB, train_job_manifest(SETTINGS, ASSIGNMENT, "s3://tagloom"))
+        assert made is not None
+        named = ("jobsets", "-n", "tagloom", "--field-selector=metadata.name=train-wide")
+        try:
+            yield wait_until("a JobSet", lambda: kubeflow.get(*named)["items"], 60)[0]
+        except AssertionError:
+            pytest.fail(log.read_text()[-4000:])
+
+
 def test_the_definitions_take_our_train_job_strictly(kubeflow: Plane, cluster: Cluster) -> None:
     other = Assignment("s3://tagloom", "strict", "operations/trainer.1")
     manifest = train_job_manifest(SETTINGS, other, "s3://tagloom")
@@ -56,6 +78,49 @@ def test_the_definitions_take_our_train_job_strictly(kubeflow: Plane, cluster: C
     manifest["spec"]["trainer"]["nodes"] = 2
     with pytest.raises(InvalidArgument, match=r'unknown field "spec\.trainer\.nodes"'):
         cluster.create(TRAIN_JOB, manifest)
+
+
+def test_the_controller_makes_a_job_set_of_two_nodes(job_set: Any) -> None:
+    assert job_set["metadata"]["name"] == "train-wide"
+    (owner,) = job_set["metadata"]["ownerReferences"]
+    assert (owner["kind"], owner["name"]) == ("TrainJob", "train-wide")
+    (node,) = job_set["spec"]["replicatedJobs"]
+    assert node["name"] == "node"
+    spec = node["template"]["spec"]
+    assert (spec["parallelism"], spec["completions"]) == (2, 2)
+    (container,) = spec["template"]["spec"]["containers"]
+    variables = {entry["name"]: entry for entry in container["env"]}
+    assert variables["PET_NNODES"]["value"] == "2"
+    assert variables["PET_NPROC_PER_NODE"]["value"] == "4"
+    assert variables["PET_MASTER_ADDR"]["value"] == "train-wide-node-0-0.train-wide"
+    assert variables["PET_MASTER_PORT"]["value"] == "29500"
+    assert "job-completion-index" in str(variables["PET_NODE_RANK"]["valueFrom"])
+    assert variables["TAGLOOM_STATE_SECONDS"]["value"] == "30"
+    assert container["resources"]["limits"]["nvidia.com/gpu"] in ("4", 4)
+    assert container["command"][-6:] == [
+        *("--store", "s3://tagloom", "--run", "wide"),
+        *("--lease-s", "5"),
+    ]
+    pod = spec["template"]["spec"]
+    assert pod["nodeSelector"] == {"nvidia.com/gpu.product": "A100"}
+    assert pod["serviceAccountName"] == "training"
+    labels = spec["template"]["metadata"]["labels"]
+    assert labels["tagloom.dev/run"] == "wide"
+    assert labels["app.kubernetes.io/name"] == "training"
+
+
+def test_any_end_of_a_rank_starts_all_anew_and_disruptions_do_not_count(job_set: Any) -> None:
+    policy = job_set["spec"]["failurePolicy"]
+    assert policy["maxRestarts"] == 3
+    (rule,) = policy["rules"]
+    assert rule["action"] == "RestartJobSetAndIgnoreMaxRestarts"
+    assert rule["onJobFailureReasons"] == ["PodFailurePolicy"]
+    job = job_set["spec"]["replicatedJobs"][0]["template"]["spec"]
+    assert job["backoffLimit"] == 0
+    disrupted, interrupted = job["podFailurePolicy"]["rules"]
+    assert disrupted["action"] == interrupted["action"] == "FailJob"
+    assert disrupted["onPodConditions"][0]["type"] == "DisruptionTarget"
+    assert interrupted["onExitCodes"]["values"] == [75]
 
 
 def test_the_runtime_and_the_job_make_the_same_pods() -> None:
