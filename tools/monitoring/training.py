@@ -302,20 +302,23 @@ def training_board() -> builders.Dashboard:
         )
         .with_panel(
             lines(
-                "R1 penalty",
-                "Before it is weighted by gamma.",
+                "Penalties",
+                "R1's before it is weighted by gamma, that of path lengths (StyleGAN2) before its "
+                "weight.",
                 "short",
-                of("r1_penalty"),
+                of("r1_penalty", "R1, {{run}}"),
+                of("path_penalty", "path lengths, {{run}}"),
                 logarithmic=True,
             )
         )
         .with_panel(
             lines(
                 "Augmentation",
-                "p, and the sign of the real scores that drives it.",
+                "p, the sign of the real scores that drives it, and that of generated images'.",
                 "percentunit",
                 of("augment_probability_ratio", "p, {{run}}"),
-                of("real_sign_ratio", "sign, {{run}}"),
+                of("real_sign_ratio", "sign of real scores, {{run}}"),
+                of("fake_sign_ratio", "sign of fake scores, {{run}}"),
                 low=None,
             )
         )
