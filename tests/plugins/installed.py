@@ -85,11 +85,13 @@ class Installed:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=True,  # a group to kill: the program has a parent that enters for it
         )
         try:
             yield process
         finally:
-            process.kill()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
 
     def pods(self, **labels: str) -> list[Pod]:
