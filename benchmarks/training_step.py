@@ -69,14 +69,14 @@ class Stopwatch:
         self.cpu[name].append(time.process_time() - cpu)
 
 
-def _run(store: Store, given: argparse.Namespace) -> Run:
-    """A run as the service would plan it, on a dataset that is only described."""
+def describe_dataset(store: Store, resolution: int) -> str:
+    """Enters a dataset of random images that is only described; returns its name."""
     Dataset(
         id="benchmark",
         create_time=now(),
         collection="collections/none",
         collection_sha256="",
-        resolution=given.resolution,
+        resolution=resolution,
         crop=Crop(),
         resize_filter="none",
         thresholds=(),
@@ -91,6 +91,17 @@ def _run(store: Store, given: argparse.Namespace) -> Run:
         content_sha256="",
         held_out_sha256="",
     ).create(store, layout.dataset_manifest("benchmark"), "datasets/benchmark")
+    return "datasets/benchmark"
+
+
+def random_images(resolution: int) -> TrainingImages:
+    """Its images: noise."""
+    shape = (IMAGES, 3, resolution, resolution)
+    return TrainingImages(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8))
+
+
+def _run(store: Store, given: argparse.Namespace) -> Run:
+    """A run as the service would plan it."""
     requested = RequestedOptions(
         config=given.config,
         kimg=1000,
@@ -102,15 +113,14 @@ def _run(store: Store, given: argparse.Namespace) -> Run:
         augment_p=given.p,
         mixed_precision=given.mixed_precision,
     )
-    return plan_run(store, "benchmark", "datasets/benchmark", "", requested)
+    dataset = describe_dataset(store, given.resolution)
+    return plan_run(store, "benchmark", dataset, "", requested)
 
 
 def measure(given: argparse.Namespace) -> dict[str, Any]:
     """Medians over `given.steps` steps, after two to warm up."""
     torch.set_num_threads(given.threads)
-    random = np.random.default_rng(0)
-    shape = (IMAGES, 3, given.resolution, given.resolution)
-    images = TrainingImages(random.integers(0, 256, shape, dtype=np.uint8))
+    images = random_images(given.resolution)
     with tempfile.TemporaryDirectory(prefix="tagloom-benchmark-") as folder:
         store = open_store(folder)
         session = Session.create(store, _run(store, given), images)

@@ -32,6 +32,11 @@ class Moments:
             torch.zeros_like(parameter, memory_format=torch.preserve_format),
         )
 
+    @property
+    def fields(self) -> dict[str, Tensor]:
+        """The tensors by name, as a state keeps them."""
+        return {"step": self.step, "exp_avg": self.exp_avg, "exp_avg_sq": self.exp_avg_sq}
+
 
 class Adam:
     """Updates parameters in place; those without a gradient are left alone."""

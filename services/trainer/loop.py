@@ -9,14 +9,14 @@ from collections.abc import Callable
 from services.trainer import records
 from services.trainer.alarms import judge, merge
 from services.trainer.attend import Interrupted, Wish, agree, attend, interrupted
+from services.trainer.durable import DurableStates
 from services.trainer.keeper import SnapshotKeeper
 from services.trainer.memory import gpu_memory, peak_resident_memory
 from services.trainer.observe import Observation
 from services.trainer.opening import open_observer, open_scorer, open_session
 from services.trainer.ranks import ALONE, PeerLost, Ranks
-from services.trainer.schedule import StateClock, StateSchedule
+from services.trainer.schedule import StateSchedule
 from services.trainer.snapshot import write_snapshot
-from services.trainer.state import save_state
 from services.trainer.takeover import transfer_parts
 from services.trainer.trials import choose_gamma, is_undecided
 from tagloom.artifacts import layout
@@ -188,15 +188,19 @@ class _Loop:
         self.g_change = self.session.parameter_change("G")
         self.d_change = self.session.parameter_change("D")
         self._progress_time = self._progress_cost = 0.0
-        self.clock = StateClock(states, self.session.step.images_seen)
+        self.states = DurableStates(store, self.session, states)
         self._tick_seconds = self.session.seconds
         self._tick_images = self.session.step.images_seen
         self._tick_left_out = sum(tick.updates_left_out for tick in self.ticks)
 
     def run_to_end(self) -> str:
         """Returns how it ended, a sentence."""
+        with self.states:
+            return self._run_to_end()
+
+    def _run_to_end(self) -> str:
         session, options = self.session, self.run.options
-        if session.step.images_seen == 0:
+        if self._snapshot_is_missing():
             self.snapshots.take()
         self._write_progress("train")
         try:
@@ -209,8 +213,10 @@ class _Loop:
                 if session.done or _passes(before, session.kimg, options.tick_kimg):
                     self._tick()
                 if session.done or _passes(before, session.kimg, options.snapshot_kimg):
+                    self.states.begin()  # scoring can take longer than a state may be old
                     self.message = self.snapshots.take()
-                self._save_if_due()
+                else:
+                    self.states.keep_up()
                 self.report("train", session.step.images_seen, session.total_images, self.message)
         except LeaseLost:
             raise
@@ -225,6 +231,16 @@ class _Loop:
             )
         self._save(snapshot=False)
         return f"Trained to {options.kimg:g} kimg."
+
+    def _snapshot_is_missing(self) -> bool:
+        """At the start; or the run was ended between a state and the snapshot that is due there."""
+        session, options = self.session, self.run.options
+        before = session.kimg - options.batch / 1000
+        due = session.done or _passes(before, session.kimg, options.snapshot_kimg)
+        if session.step.images_seen and not due:
+            return False
+        snapshot = layout.snapshot_id(session.kimg)
+        return not self.store.exists(layout.snapshot_manifest(self.run.id, snapshot))
 
     def _look_for_stop(self) -> None:
         """All ranks leave at the same step, whichever of them was asked to."""
@@ -349,22 +365,13 @@ class _Loop:
             if kind not in active:
                 _LOG.warning("At %g kimg: %s", self.session.kimg, sentence)
 
-    def _save_if_due(self) -> None:
-        if not self.clock.is_due(self.session.step.images_seen):
-            return
-        if any(self.session.step.left_out.in_a_row.values()):
-            return  # the last good state stays the newest until every phase succeeds again
-        self._save(snapshot=False)
-
     def _save(self, *, snapshot: bool) -> None:
-        started = time.monotonic()
-        self.g_change = self.session.parameter_change("G")
-        self.d_change = self.session.parameter_change("D")
-        save_state(self.store, self.session)  # first: whoever asked may not wait for the pictures
+        self.states.save()  # first: whoever asked may not wait for the pictures
         if snapshot:
             write_snapshot(self.store, self.session)
+        self.g_change = self.session.parameter_change("G")
+        self.d_change = self.session.parameter_change("D")
         self._write_progress("train")
-        self.clock.saved(self.session.step.images_seen, started)
 
 
 def _passes(before: float, after: float, interval: float) -> bool:

@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from tagloom.errors import InvalidArgument
 
 __all__ = ["StateClock", "StateSchedule"]
 
+_FIRST_GUESS_S = 2.0
+"""how long a state takes until it is durable, before one has been written"""
+
 
 @dataclass(frozen=True, slots=True)
 class StateSchedule:
-    """When a durable state is due: after so many seconds or images, whichever is first."""
+    """How old the newest durable state may become: so many seconds or images, the first of them."""
 
     seconds: float = 60.0
     images: int = 1000
-    time_share: float = 0.03
-    """but for at most this share of the time"""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> StateSchedule:
-        """From TAGLOOM_STATE_SECONDS, _IMAGES and _TIME_SHARE, where they are set.
+        """From TAGLOOM_STATE_SECONDS and TAGLOOM_STATE_IMAGES, where they are set.
 
         Raises InvalidArgument (SETTING_INVALID) naming the one that is not a positive number.
         """
         values = {}
-        for name, default in (("seconds", 60.0), ("images", 1000), ("time_share", 0.03)):
+        for name, default in (("seconds", 60.0), ("images", 1000)):
             variable = f"TAGLOOM_STATE_{name.upper()}"
             text = environment.get(variable, str(default))
             try:
@@ -40,25 +41,48 @@ class StateSchedule:
                     reason="SETTING_INVALID",
                     setting=variable,
                 )
-        return cls(values["seconds"], max(int(values["images"]), 1), values["time_share"])
+        return cls(values["seconds"], max(int(values["images"]), 1))
 
 
 class StateClock:
-    """Tells a training when its next state is due."""
+    """Tells a training when its next state is due.
 
-    def __init__(self, schedule: StateSchedule, images: int) -> None:
+    A state counts from when it is durable, which is some time after it was begun, and until then
+    the one before it is what a killed run goes on from. So the next one is begun early enough to be
+    durable when that one reaches its age: by as long as the last one took, and a step.
+    """
+
+    def __init__(
+        self,
+        schedule: StateSchedule,
+        images: int,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """images: seen at the state that there is."""
-        self._schedule, self._images = schedule, images
-        self._time, self._cost = time.monotonic(), 0.0
+        self._schedule, self._clock = schedule, clock
+        self._images = self._images_looked = images
+        self._begun = self._looked = clock()
+        self._took = _FIRST_GUESS_S
 
     def is_due(self, images: int) -> bool:
-        """Whether one is, after so many images in all."""
-        schedule, elapsed = self._schedule, time.monotonic() - self._time
-        if elapsed < schedule.seconds and images - self._images < schedule.images:
+        """Whether one is, after so many images in all. To be asked after every step."""
+        moment = self._clock()
+        step, self._looked = moment - self._looked, moment
+        step_images, self._images_looked = images - self._images_looked, images
+        if images <= self._images:
             return False
-        return elapsed * schedule.time_share >= self._cost
+        # How old the newest durable state would become, if the next were begun a step from now.
+        seconds = moment - self._begun + step + self._took
+        seen = images - self._images + step_images
+        if step > 0:
+            seen += round(self._took * step_images / step)
+        return seconds > self._schedule.seconds or seen > self._schedule.images
 
-    def saved(self, images: int, started: float) -> None:
-        """A state was written after so many images, which began at `started` (monotonic)."""
-        self._images, self._time = images, time.monotonic()
-        self._cost = self._time - started
+    def begun(self, images: int) -> None:
+        """A state as of now, after so many images, is being written."""
+        self._images, self._begun = images, self._clock()
+
+    def durable(self, took: float) -> None:
+        """It is durable, so many seconds after it was begun."""
+        self._took = took

@@ -25,22 +25,20 @@ import numpy as np
 import torch
 from pydantic import Field, field_validator
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from services.trainer.adam import Moments
 from services.trainer.session import Session
 from tagloom.artifacts import layout
 from tagloom.artifacts.base import Manifest, now
-from tagloom.errors import DataLoss, ResourceExhausted
-from tagloom.files import not_written
+from tagloom.errors import DataLoss
 from tagloom.networks.ops.filtered_lrelu import kernel_for
-from tagloom.store.fenced import FencedStore
 from tagloom.store.interface import ObjectNotFound, Store
 
 _LOG = logging.getLogger(__name__)
 
-__all__ = ["StateManifest", "environment", "list_states", "restore", "save_state"]
+__all__ = ["StateManifest", "environment", "list_states", "restore", "whole_states"]
 
 
 class StateManifest(Manifest):
@@ -101,59 +99,13 @@ def _matrix_units() -> list[str]:
     return [flag for flag in ("avx512_bf16", "amx_bf16") if re.search(rf"\b{flag}\b", text)]
 
 
-def save_state(store: Store, session: Session) -> None:
-    """Writes the state as it is now, and removes those older than the last `keep_states`.
-
-    Raises ResourceExhausted (DISK_FULL, STATE_NOT_WRITTEN) without room for a copy in TMPDIR, and
-    what the store raises.
-    """
-    step = session.step
-    fence = store.fence if isinstance(store, FencedStore) else 0
-    # The fence keeps two owners from writing the same name.
-    prefix = f"{session.state_prefix}{step.images_seen:012d}.{fence:06d}/"
-    if store.exists(f"{prefix}manifest.json"):
-        return
-    names, sums = step.statistics.state()
-    tensors = _tensors(session)
-    tensors["statistics"] = sums
-    with tempfile.TemporaryDirectory(prefix="tagloom-state-") as folder:
-        path = Path(folder, "tensors.safetensors")
-        try:
-            save_file({key: value.to("cpu").contiguous() for key, value in tensors.items()}, path)
-        except OSError as error:
-            raise not_written(path, error) from error
-        except SafetensorError as error:  # of the disk too, as a text without a number
-            raise ResourceExhausted(
-                f"The state of runs/{session.run.id} could not be written to {folder} ({error}); "
-                "make room there or set TMPDIR to another folder, then resume the run.",
-                reason="STATE_NOT_WRITTEN",
-                path=folder,
-            ) from error
-        with path.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        store.put_file(f"{prefix}tensors.safetensors", path)
-    manifest = StateManifest(
-        run=f"runs/{session.run.id}",
-        images_seen=step.images_seen,
-        steps=step.steps,
-        seconds=session.seconds,
-        augment_p=session.augment_p,
-        bad_updates=step.left_out.in_a_row,
-        updates_left_out=step.left_out.total,
-        statistics=names,
-        tensors_sha256=digest,
-        environment=environment(),
-    )
-    store.put(f"{prefix}manifest.json", manifest.to_bytes())
-    _remove_old(store, session.state_prefix, session.run.options.keep_states)
-
-
 def list_states(store: Store, run_id: str) -> list[str]:
     """Prefixes of the run's states whose manifest is there, the newest last."""
-    return _whole_states(store, layout.run_state_prefix(run_id))
+    return whole_states(store, layout.run_state_prefix(run_id))
 
 
-def _whole_states(store: Store, prefix: str) -> list[str]:
+def whole_states(store: Store, prefix: str) -> list[str]:
+    """Prefixes of the states below `prefix` whose manifest is there, the newest last."""
     name = "manifest.json"
     keys = (info.key for info in store.iterate(prefix))
     return sorted(key.removesuffix(name) for key in keys if key.endswith(name))
@@ -167,7 +119,7 @@ def restore(store: Store, session: Session) -> str | None:
     when there are states and none can be used.
     """
     notes: list[str] = []
-    for prefix in reversed(_whole_states(store, session.state_prefix)):
+    for prefix in reversed(whole_states(store, session.state_prefix)):
         try:
             manifest, tensors = _read(store, prefix)
             _apply(session, manifest, tensors)
@@ -214,34 +166,6 @@ def _read(store: Store, prefix: str) -> tuple[StateManifest, dict[str, Tensor]]:
             raise DataLoss("its tensors cannot be read", reason="STATE_DAMAGED") from error
 
 
-def _tensors(session: Session) -> dict[str, Tensor]:
-    """Every tensor of the state by name, as live references."""
-    step = session.step
-    tensors = {
-        "path_length_mean": step.losses.path_length_mean,
-        "signs": step.signs,
-    }
-    for name, network in session.networks.items():
-        for key, value in network.state_dict().items():
-            # Clones: constants may be shared between networks, which safetensors refuses.
-            tensors[f"{name}.{key}"] = value.clone()
-    for name in ("G", "D"):
-        optimizer = step.optimizers[name]
-        for key, parameter in session.networks[name].named_parameters():
-            if parameter in optimizer.moments:
-                for moment, value in _fields(optimizer.moments[parameter]).items():
-                    tensors[f"adam.{name}.{moment}.{key}"] = value
-    return tensors
-
-
-def _fields(moments: Moments) -> dict[str, Tensor]:
-    return {
-        "step": moments.step,
-        "exp_avg": moments.exp_avg,
-        "exp_avg_sq": moments.exp_avg_sq,
-    }
-
-
 def _apply(session: Session, manifest: StateManifest, tensors: dict[str, Tensor]) -> None:
     step = session.step
     for name, network in session.networks.items():
@@ -259,7 +183,7 @@ def _apply(session: Session, manifest: StateManifest, tensors: dict[str, Tensor]
         for key, parameter in session.networks[name].named_parameters():
             if f"adam.{name}.step.{key}" in tensors:
                 moments = Moments.zero(parameter)
-                for moment, value in _fields(moments).items():
+                for moment, value in moments.fields.items():
                     value.copy_(tensors[f"adam.{name}.{moment}.{key}"])
                 optimizer.moments[parameter] = moments
     step.losses.path_length_mean.copy_(tensors["path_length_mean"])
@@ -273,11 +197,3 @@ def _apply(session: Session, manifest: StateManifest, tensors: dict[str, Tensor]
     if step.control is not None:
         step.control.p.fill_(manifest.augment_p)
     session.seconds = manifest.seconds
-
-
-def _remove_old(store: Store, prefix: str, keep: int) -> None:
-    oldest = _whole_states(store, prefix)[-keep:][0]
-    for info in list(store.iterate(prefix)):
-        # Leftovers of a state that was never finished go with the older ones.
-        if info.key < oldest:
-            store.delete(info.key)

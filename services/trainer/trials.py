@@ -8,16 +8,16 @@ stored as it comes, and a trial has durable states as the run has: one that was 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from functools import partial
 
 from services.trainer import records
+from services.trainer.durable import DurableStates
 from services.trainer.ranks import ALONE
-from services.trainer.schedule import StateClock, StateSchedule
+from services.trainer.schedule import StateSchedule
 from services.trainer.score import Scorer
 from services.trainer.session import Session
-from services.trainer.state import restore, save_state
+from services.trainer.state import restore
 from tagloom.artifacts import layout
 from tagloom.artifacts.run import GammaTrial, Run
 from tagloom.store.interface import Store
@@ -87,23 +87,19 @@ def _open(store: Store, run: Run, number: int, gamma: float, first: Session) -> 
 
 
 def _train(
-    store: Store, session: Session, tell: Callable[[str], None], states: StateSchedule
+    store: Store, session: Session, tell: Callable[[str], None], schedule: StateSchedule
 ) -> None:
-    clock = StateClock(states, session.step.images_seen)
-    while not session.done:
-        try:
-            tell(f"{session.kimg:.3g} of {session.run.options.kimg:.3g} kimg.")
-        except LeaseLost:
-            raise
-        except Exception:
-            save_state(store, session)
-            raise
-        session.advance()
-        good = not any(session.step.left_out.in_a_row.values())
-        if good and clock.is_due(session.step.images_seen):
-            started = time.monotonic()
-            save_state(store, session)
-            clock.saved(session.step.images_seen, started)
+    with DurableStates(store, session, schedule) as states:
+        while not session.done:
+            try:
+                tell(f"{session.kimg:.3g} of {session.run.options.kimg:.3g} kimg.")
+            except LeaseLost:
+                raise
+            except Exception:
+                states.save()
+                raise
+            session.advance()
+            states.keep_up()
 
 
 def _sentence(trials: tuple[GammaTrial, ...]) -> str:

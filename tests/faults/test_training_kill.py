@@ -63,7 +63,6 @@ def start(store: Store, log: Path) -> subprocess.Popen[bytes]:
         "PYTHONPATH": str(ROOT),
         "TAGLOOM_TORCH_THREADS": "1",
         "TAGLOOM_STATE_IMAGES": "12",
-        "TAGLOOM_STATE_TIME_SHARE": "1",
     }
     with log.open("wb") as output:
         return subprocess.Popen(
@@ -202,7 +201,12 @@ def test_sigterm_saves_within_a_step_and_a_lost_lease_stops_all_writing(
     assert process.wait(PATIENCE_S) == EXIT_LEASE_LOST, log.read_text()
     event = json.loads(log.read_text().strip().splitlines()[-1])
     assert event["reason"] == "LEASE_LOST"
-    assert {info.key: info.etag for info in store.iterate("runs/r/")} == documents
+    after = {info.key: info.etag for info in store.iterate("runs/r/")}
+    # A file that was on its way into the store may arrive, under a name that holds its fence.
+    late = after.keys() - documents.keys()
+    assert all("/state/" in key and key.endswith("tensors.safetensors") for key in late), late
+    assert len(late) <= 1
+    assert {key: after[key] for key in after.keys() - late} == documents
     assert records.read_run(store, "r").state == "running", "a former owner wrote the outcome"
 
 

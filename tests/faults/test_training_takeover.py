@@ -41,7 +41,6 @@ def start_server(store_url: str, port: int, log: Path) -> subprocess.Popen[bytes
         "PYTHONPATH": str(ROOT),
         "TAGLOOM_TORCH_THREADS": "1",
         "TAGLOOM_STATE_IMAGES": "20",
-        "TAGLOOM_STATE_TIME_SHARE": "1",
     }
     with log.open("ab") as output:
         return subprocess.Popen(

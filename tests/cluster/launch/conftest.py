@@ -124,7 +124,7 @@ class Following:
             "memory": "1Gi",
             "start_grace_s": 3,
             "retries": retries,
-            "env": (("TAGLOOM_STATE_IMAGES", "12"), ("TAGLOOM_STATE_TIME_SHARE", "1")),
+            "env": (("TAGLOOM_STATE_IMAGES", "12"),),
             **settings,
         }
         self.said: list[str] = []

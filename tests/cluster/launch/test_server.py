@@ -48,7 +48,7 @@ def serve(
             "TAGLOOM_JOB_IMAGE": "tagloom/training:0.1.0",
             "TAGLOOM_JOB_CPU": "500m",
             "TAGLOOM_JOB_MEMORY": "1Gi",
-            "TAGLOOM_JOB_ENV": "TAGLOOM_STATE_IMAGES=12,TAGLOOM_STATE_TIME_SHARE=1",
+            "TAGLOOM_JOB_ENV": "TAGLOOM_STATE_IMAGES=12",
         }
         with (tmp_path / "server.log").open("ab") as log:
             server = subprocess.Popen(

@@ -20,7 +20,7 @@ from services.trainer.metrics import TrainingMetrics
 from services.trainer.observe import Observer, mean_distance
 from services.trainer.runs import get_run
 from services.trainer.schedule import StateSchedule
-from services.trainer.state import list_states
+from services.trainer.state import StateManifest, list_states
 from tagloom.artifacts.base import now
 from tagloom.artifacts.dataset import Dataset
 from tagloom.artifacts.run import Alarm, Run, Tick
@@ -163,10 +163,13 @@ def test_a_run_whose_d_breaks_ends_with_its_last_good_state(
     make_run("r", bad_updates_limit=3)
     monkeypatch.setattr(TrainingImages, "batch", broken_from_the_fifth_on)
     with pytest.raises(FailedPrecondition, match=r"3 gradients in a row were not finite"):
-        train(store, "r", silent, states=StateSchedule(seconds=1e-9, time_share=1e9))
+        train(store, "r", silent, states=StateSchedule(seconds=1e-9))
     run = records.read_run(store, "r")
     assert run.state == "failed"
-    assert list_states(store, "r")[-1].startswith("runs/r/state/000000000016.")
+    newest = list_states(store, "r")[-1]
+    state = StateManifest.from_bytes(store.get(f"{newest}manifest.json"), newest)
+    assert 4 <= state.images_seen <= 16, "the fifth step is bad, and those after it"
+    assert not any(state.bad_updates.values())
 
 
 def tick(kimg: float, **changes: Any) -> Tick:

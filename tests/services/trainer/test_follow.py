@@ -227,7 +227,6 @@ def test_events_survive_the_pipe() -> None:
     [
         ("TAGLOOM_STATE_SECONDS", "soon"),
         ("TAGLOOM_STATE_IMAGES", "-1"),
-        ("TAGLOOM_STATE_TIME_SHARE", "inf"),
     ],
 )
 def test_wrong_settings_of_the_worker(variable: str, value: str) -> None:
