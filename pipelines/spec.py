@@ -89,7 +89,7 @@ class FilterSpec(_Section):
 
     resolution: int = Field(ge=8, le=4096)
     """px that images are judged for: both sides must reach 80 % of it"""
-    profile: Literal["default"] = "default"
+    profile: Literal["default", "strict", "lenient"] = "default"
     """the profile of thresholds to begin with"""
     thresholds: dict[str, Annotated[float, Field(strict=True)] | Literal[False]] = {}
     """check: its own bound, or `off` to skip the check"""

@@ -70,6 +70,7 @@ def filter_request(
         ),
         held_out_ratio=spec.held_out,
         seed=spec.seed,
+        profile=spec.profile,
     )
     for check, bound in spec.thresholds.items():
         request.thresholds.add(

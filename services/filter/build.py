@@ -8,15 +8,15 @@ its manifest does.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from pydantic import ValidationError
 
-from services.filter.checks import CHECKS, FORMAT, Measured
+from services.filter.checks import CHECKS, FORMAT
 from services.filter.crop import RESIZE_FILTER
 from services.filter.decode import FORMATS, MAX_PIXELS
-from services.filter.judge import judge
+from services.filter.judge import judge_collection
 from services.filter.packing import squares_of, write_zips
 from services.filter.processes import Processes
 from services.filter.request import BuildRequest
@@ -107,8 +107,10 @@ def build_dataset(store: Store, request: BuildRequest, report: Report) -> Built:
         scores = score_images(store, processes, list(sources), enabled, report)
         report("judge", 0, len(sources))
         verdicts = [
-            _judged(sha256, source, scores.measured[sha256], request)
-            for sha256, source in sources.items()
+            _counted(verdict, request)
+            for verdict in judge_collection(
+                sources, scores.measured, request.thresholds, request.resolution
+            )
         ]
         rejected = Counter(check for verdict in verdicts for check in verdict.failed_checks)
         kept = [verdict for verdict in verdicts if verdict.kept]
@@ -125,8 +127,9 @@ def build_dataset(store: Store, request: BuildRequest, report: Report) -> Built:
         resolution=request.resolution,
         crop=request.crop,
         resize_filter=RESIZE_FILTER,
+        profile=request.profile,
         thresholds=request.thresholds,
-        check_versions={name: CHECKS[name].version for name in enabled},
+        check_versions={name: CHECKS[name].stored_version for name in enabled},
         judged=len(verdicts),
         kept=len(kept),
         rejected=len(verdicts) - len(kept),
@@ -174,10 +177,8 @@ def _sources(store: Store, collection_id: str, collection: Collection) -> dict[s
     return sources
 
 
-def _judged(
-    sha256: str, source: str, measured: Mapping[str, Measured], request: BuildRequest
-) -> Verdict:
-    verdict = judge(sha256, source, measured, request.thresholds, request.resolution)
+def _counted(verdict: Verdict, request: BuildRequest) -> Verdict:
+    """With the number of its squares."""
     tiles = len(squares_of(verdict, request)) if verdict.kept else 0
     return verdict.model_copy(update={"tiles": tiles})
 

@@ -25,6 +25,7 @@ def build_request(request: filter_pb2.CreateDatasetRequest) -> BuildRequest:
         ),
         held_out_ratio=request.held_out_ratio,
         seed=request.seed,
+        profile=request.profile,
     ).checked()
 
 
@@ -87,6 +88,7 @@ def dataset_message(dataset: Dataset) -> filter_pb2.Dataset:
         held_out_count=dataset.held_out,
         content_sha256=dataset.content_sha256,
         held_out_sha256=dataset.held_out_sha256,
+        profile=dataset.profile,
     )
     message.create_time.FromDatetime(dataset.create_time)
     return message
@@ -116,6 +118,7 @@ def _result_message(result: CheckResult) -> filter_pb2.CheckResult:
         passed=result.passed,
         boxes=[_box_message(box) for box in result.boxes],
         detail=result.detail,
+        related_sha256=result.related,
     )
 
 

@@ -75,6 +75,8 @@ class Photo:
     height: int
     format: str
     """JPEG, PNG or WEBP"""
+    bytes: int = 0
+    """size of the file"""
     _fitted: dict[int, npt.NDArray[np.uint8]] = field(default_factory=dict)
 
     def fit(self, long_side: int) -> npt.NDArray[np.uint8]:
@@ -95,12 +97,13 @@ def scaled(rgb: npt.NDArray[np.uint8], ratio: float) -> npt.NDArray[np.uint8]:
     return np.asarray(cv2.resize(rgb, size, interpolation=method), np.uint8)
 
 
-def decode(data: bytes, *, at_least: int = 0) -> Photo:
+def decode(data: bytes, *, at_least: int = 0, at_least_long: int = 0) -> Photo:
     """Decodes JPEG, PNG or WebP.
 
     With `at_least`, a photo may come smaller by a whole factor, as long as its shorter side keeps
-    `at_least` px: less memory, and several times faster for a large JPEG, which is reduced by
-    1/2, 1/4 or 1/8 in the decoder's own transform. The others are reduced by averaging.
+    `at_least` px and its longer one `at_least_long`: less memory, and several times faster for a
+    large JPEG, which is reduced by 1/2, 1/4 or 1/8 in the decoder's own transform. The others are
+    reduced by averaging.
 
     EXIF orientation is applied; an embedded colour profile is converted to sRGB (a damaged one is
     ignored); CMYK, palettes, 1 and 16 bits become 8-bit RGB; transparency is laid on white.
@@ -121,14 +124,15 @@ def decode(data: bytes, *, at_least: int = 0) -> Photo:
             raise Undecodable(
                 "ANIMATED", "The image is animated; only still photos are taken.", width, height
             )
-        if at_least and (ratio := at_least / min(width, height)) < 1:
+        ratio = max(at_least / min(width, height), at_least_long / max(width, height))
+        if 0 < ratio < 1:
             image.draft(None, (int(width * ratio) + 1, int(height * ratio) + 1))
         image.load()
         format, turn = str(image.format), _UPRIGHT.get(_orientation(image))
         # Before conversions where that is right (averaging palette indices is not): they copy.
         if image.mode in _AVERAGED:
-            image = _reduced(image, at_least)
-        rgb = _reduced(_to_rgb(image), at_least)
+            image = _reduced(image, at_least, at_least_long)
+        rgb = _reduced(_to_rgb(image), at_least, at_least_long)
         if turn is not None:
             rgb = rgb.transpose(turn)
             if turn not in _UPRIGHT_KEEPS_SIDES:
@@ -141,7 +145,7 @@ def decode(data: bytes, *, at_least: int = 0) -> Photo:
         raise Undecodable(
             "DAMAGED", f"The image data are damaged: {_sentence(error)}.", width, height
         ) from error
-    return Photo(np.asarray(rgb, np.uint8), width, height, format)
+    return Photo(np.asarray(rgb, np.uint8), width, height, format, len(data))
 
 
 _UPRIGHT_KEEPS_SIDES = {
@@ -203,8 +207,13 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _reduced(image: Image.Image, at_least: int) -> Image.Image:
-    factor = min(image.size) // at_least if at_least else 1
+def _reduced(image: Image.Image, at_least: int, at_least_long: int) -> Image.Image:
+    factors = [
+        side // wanted
+        for side, wanted in ((min(image.size), at_least), (max(image.size), at_least_long))
+        if wanted
+    ]
+    factor = min(factors, default=1)
     return image.reduce(factor) if factor > 1 else image
 
 

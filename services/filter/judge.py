@@ -1,59 +1,130 @@
-"""Scores and a profile to a verdict: pure arithmetic, no image is looked at."""
+"""Scores and a profile to verdicts: pure arithmetic, no image is looked at."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 
-from services.filter.checks import CHECKS, Measured
+from services.filter.checks import CHECKS, FORMAT, Measured, Member, Related, Score
 from tagloom.artifacts.dataset import CheckResult, Threshold, Verdict
 
-__all__ = ["judge"]
+__all__ = ["judge", "judge_collection"]
+
+_UNKNOWN = Measured(0, 0, Score(0.0))
+
+
+def judge_collection(
+    sources: Mapping[str, str],
+    measured: Mapping[str, Mapping[str, Measured]],
+    thresholds: Sequence[Threshold],
+    resolution: int,
+) -> list[Verdict]:
+    """The verdict on every image of a collection for training at `resolution` px, in its order.
+
+    `sources`: hash to source. `measured`: hash to check to score; an undecodable image has that
+    of `format` alone, and its other results are left out. An image stays when every check that
+    ran and is on passes. Checks that compare are asked last, and told which images passed the
+    others.
+    """
+    on = [threshold for threshold in thresholds if threshold.enabled]
+    alone = [threshold for threshold in on if CHECKS[threshold.check].relate is None]
+    results = {sha256: _results(measured.get(sha256, {}), alone, resolution) for sha256 in sources}
+    for threshold in on:
+        if CHECKS[threshold.check].relate is not None:
+            for sha256, result in _compared(sources, measured, results, threshold):
+                results[sha256].append(result)
+    return [
+        _verdict(sha256, source, measured.get(sha256, {}), results[sha256])
+        for sha256, source in sources.items()
+    ]
 
 
 def judge(
     sha256: str,
     source: str,
     measured: Mapping[str, Measured],
-    thresholds: Iterable[Threshold],
+    thresholds: Sequence[Threshold],
     resolution: int,
 ) -> Verdict:
-    """The verdict on one image for training at `resolution` px.
+    """The verdict on one image, as if it were a collection of its own."""
+    (verdict,) = judge_collection({sha256: source}, {sha256: measured}, thresholds, resolution)
+    return verdict
 
-    `measured` holds scores by check; an undecodable image has that of `format` alone, and its
-    other results are left out. An image stays when every check that ran and is on passes.
-    """
+
+def _results(
+    measured: Mapping[str, Measured], thresholds: Sequence[Threshold], resolution: int
+) -> list[CheckResult]:
     results = []
     for threshold in thresholds:
-        found = measured.get(threshold.check)
-        if found is None or not threshold.enabled:
-            continue
         check = CHECKS[threshold.check]
-        value = check.judged(found.score.value, resolution)
-        passed = check.passes(value, threshold.value)
-        detail = found.score.detail
-        if not passed and not (detail and check.name == "format"):
-            detail = check.explain(value, threshold.value)
-        results.append(
-            CheckResult(
-                check=check.name,
-                score=value,
-                unit=check.unit,
-                threshold=threshold.value,
-                minimum=check.minimum,
-                passed=passed,
-                boxes=found.score.boxes,
-                detail=detail,
-            )
-        )
+        found = measured.get(check.source)
+        if found is not None:
+            value = check.judged(found.score, resolution)
+            results.append(_result(threshold, value, found.score))
+    return results
+
+
+def _compared(
+    sources: Mapping[str, str],
+    measured: Mapping[str, Mapping[str, Measured]],
+    results: Mapping[str, Sequence[CheckResult]],
+    threshold: Threshold,
+) -> list[tuple[str, CheckResult]]:
+    """What a check that compares says of every image that it knows."""
+    check = CHECKS[threshold.check]
+    assert check.relate is not None
+    members = [
+        Member(sha256, found, all(result.passed for result in results[sha256]))
+        for sha256 in sources
+        if (found := measured.get(sha256, {}).get(check.source)) is not None
+    ]
+    compared = []
+    for member, related in zip(members, check.relate(members), strict=True):
+        score = Score(related.value, detail=related.detail)
+        result = _result(threshold, related.value, score, related, sources.get(related.other, ""))
+        compared.append((member.sha256, result))
+    return compared
+
+
+def _result(
+    threshold: Threshold,
+    value: float,
+    score: Score,
+    related: Related | None = None,
+    other: str = "",
+) -> CheckResult:
+    check = CHECKS[threshold.check]
+    passed = check.passes(value, threshold.value)
+    detail = score.detail
+    if not passed and not (detail and check.name == FORMAT):
+        detail = check.explain(value, threshold.value)
+        if other:
+            detail = f"{detail.removesuffix('.')}: {other}."
+    # Not validated again: scores come from a table with a schema, and there are many.
+    return CheckResult.model_construct(
+        check=check.name,
+        score=value,
+        unit=check.unit,
+        threshold=threshold.value,
+        minimum=check.minimum,
+        passed=passed,
+        boxes=score.boxes,
+        detail=detail,
+        related="" if related is None else related.other,
+    )
+
+
+def _verdict(
+    sha256: str, source: str, measured: Mapping[str, Measured], results: Sequence[CheckResult]
+) -> Verdict:
     failed = tuple(result.check for result in results if not result.passed)
-    sizes = [(found.width, found.height) for found in measured.values()]
-    width, height = max(sizes, default=(0, 0))
-    return Verdict(
+    sized = max(measured.values(), key=lambda found: found.width * found.height, default=_UNKNOWN)
+    return Verdict.model_construct(
         sha256=sha256,
         source=source,
         kept=bool(results) and not failed,
         failed_checks=failed,
         results=tuple(results),
-        width=width,
-        height=height,
+        width=sized.width,
+        height=sized.height,
+        tiles=0,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from services.filter.checks import CHECKS, FORMAT, SCORING_SIDE, Measured
+from services.filter.checks import CHECKS, FORMAT, SCORING_LONG_SIDE, SCORING_SIDE, Measured
 from services.filter.checks.image_format import undecodable
 from services.filter.decode import Undecodable, decode
 from services.filter.images import read_image
@@ -37,7 +37,7 @@ def measure(piece: ToMeasure) -> Measurement:
     started = time.process_time()
     data = read_image(worker_store(), piece.sha256)
     try:
-        photo = decode(data, at_least=SCORING_SIDE)
+        photo = decode(data, at_least=SCORING_SIDE, at_least_long=SCORING_LONG_SIDE)
     except Undecodable as error:
         return Measurement({FORMAT: Measured(error.width, error.height, undecodable(error))}, {})
     seconds = {"decode": time.process_time() - started}

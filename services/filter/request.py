@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from services.filter.profile import profile
+from services.filter.profile import DEFAULT, profile
 from tagloom.artifacts import layout
 from tagloom.artifacts.dataset import Crop, Threshold
 from tagloom.errors import InvalidArgument
@@ -27,10 +27,12 @@ class BuildRequest:
     """px to judge for"""
     crop: Crop = field(default_factory=Crop)
     thresholds: tuple[Threshold, ...] = ()
-    """where they differ from the default profile"""
+    """where they differ from the profile"""
     held_out_ratio: float = 0.0
     """0 to 0.5"""
     seed: int = 0
+    profile: str = DEFAULT
+    """one that comes with the package"""
 
     def checked(self) -> BuildRequest:
         """With defaults in place. Raises InvalidArgument naming the field."""
@@ -81,7 +83,8 @@ class BuildRequest:
             collection=self.collection,
             resolution=self.resolution,
             crop=Crop(mode=self.crop.mode, tile_size=tile_size, output_size=output_size),
-            thresholds=profile(self.thresholds),
+            thresholds=profile(self.thresholds, self.profile),
             held_out_ratio=self.held_out_ratio,
             seed=self.seed,
+            profile=self.profile or DEFAULT,
         )

@@ -45,7 +45,8 @@ def score_images(
     New scores are durable when this returns, and every few seconds on the way. Raises DataLoss
     (IMAGE_MISSING, IMAGE_CHANGED) when the store does not hold what a collection lists.
     """
-    names = tuple(name for name in CHECKS if name in checks or name == FORMAT)
+    wanted = {CHECKS[name].source for name in checks} | {FORMAT}
+    names = tuple(name for name in CHECKS if name in wanted)
     report("score", 0, len(hashes), "looking up known scores")
     measured = load_scores(store, hashes, names)
     pieces = []

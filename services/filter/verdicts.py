@@ -30,6 +30,7 @@ _RESULT = pa.struct(
         ("passed", pa.bool_()),
         ("boxes", pa.list_(BOX_TYPE)),
         ("detail", pa.string()),
+        ("related", pa.string()),
     ]
 )
 _SCHEMA = pa.schema(

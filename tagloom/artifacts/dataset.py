@@ -52,6 +52,8 @@ class CheckResult(Record):
     passed: bool
     boxes: tuple[Box, ...] = ()
     detail: str = ""
+    related: str = ""
+    """SHA-256 of the image it was compared with, where one is to blame (a better copy)"""
 
 
 class Verdict(Record):
@@ -81,7 +83,10 @@ class Dataset(Manifest):
     crop: Crop
     resize_filter: str
     """the exact filter of the reduction: it changes Frechet distances"""
+    profile: str = "default"
+    """the profile that the thresholds began with"""
     thresholds: tuple[Threshold, ...]
+    """all that were applied, whatever the profile's name means later"""
     check_versions: dict[str, str]
     judged: int
     kept: int

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from tagloom.cli.bars import Bars
 from tagloom.cli.files import write_new
 from tagloom.cli.session import Session, command_options
-from tagloom.errors import InvalidArgument, TagloomError
+from tagloom.errors import TagloomError
 
 if TYPE_CHECKING:
     from tagloom.v1 import filter_pb2
@@ -26,9 +26,9 @@ __all__ = ["filter_command", "verdicts_command"]
 )
 @click.option(
     "--profile",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="YAML file of thresholds (`faces: off`, `sharpness: 0.5`) that differ from the default.",
+    metavar="NAME|FILE",
+    help="default, strict or lenient; or a YAML file of bounds (`faces: off`, `sharpness: 0.5`) "
+    "that differ from the default.",
 )
 @click.option("--crop", type=click.Choice(["center", "tiles"]), default="center", show_default=True)
 @click.option("--tile-size", type=click.IntRange(1, 4096), help="Side of a tile in source pixels.")
@@ -41,7 +41,7 @@ def filter_command(
     collection: str,
     dataset: str,
     resolution: int,
-    profile: Path | None,
+    profile: str | None,
     crop: str,
     tile_size: int | None,
     output_size: int | None,
@@ -52,8 +52,10 @@ def filter_command(
     if tile_size and crop != "tiles":
         raise click.UsageError("--tile-size needs --crop tiles.")
     from tagloom.cli.output import plain
+    from tagloom.cli.profile import read_profile
     from tagloom.v1 import filter_pb2
 
+    name, thresholds = read_profile(profile) if profile else ("", [])
     modes = {"center": filter_pb2.Crop.MODE_CENTER, "tiles": filter_pb2.Crop.MODE_TILES}
     request = filter_pb2.CreateDatasetRequest(
         dataset_id=dataset,
@@ -64,7 +66,8 @@ def filter_command(
         ),
         held_out_ratio=held_out,
         seed=seed,
-        thresholds=_thresholds(profile) if profile else [],
+        profile=name,
+        thresholds=thresholds,
     )
     with session.clients("filter") as clients, Bars() as bars:
         result = clients.wait(
@@ -143,33 +146,3 @@ def _why(verdict: filter_pb2.Verdict) -> str:
 
 def _short(source: str) -> str:
     return source if len(source) <= 48 else "…" + source[-47:]
-
-
-def _thresholds(path: Path) -> list[filter_pb2.Threshold]:
-    """A profile file's bounds. Raises InvalidArgument (PROFILE_INVALID)."""
-    import yaml
-
-    from tagloom.v1 import filter_pb2
-
-    try:
-        document: Any = yaml.safe_load(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InvalidArgument(
-            f"The profile {path} cannot be read: {error}.", reason="PROFILE_INVALID", file=path
-        ) from error
-    thresholds = []
-    for check, bound in document.items() if isinstance(document, dict) else [("", None)]:
-        number = isinstance(bound, (int, float)) and not isinstance(bound, bool)
-        if not number and bound is not False:
-            raise InvalidArgument(
-                f"The profile {path} must map checks to bounds, such as `sharpness: 0.5` or "
-                f"`faces: off`; {check!r}: {bound!r} is neither.",
-                reason="PROFILE_INVALID",
-                file=path,
-            )
-        thresholds.append(
-            filter_pb2.Threshold(
-                check=str(check), enabled=bound is not False, value=float(bound or 0)
-            )
-        )
-    return thresholds

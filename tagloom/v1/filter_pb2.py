@@ -27,7 +27,7 @@ from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17tagloom/v1/filter.proto\x12\ntagloom.v1\x1a#google/longrunning/operations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x92\x01\n\x04\x43rop\x12#\n\x04mode\x18\x01 \x01(\x0e\x32\x15.tagloom.v1.Crop.Mode\x12\x11\n\ttile_size\x18\x02 \x01(\x05\x12\x13\n\x0boutput_size\x18\x03 \x01(\x05\"=\n\x04Mode\x12\x14\n\x10MODE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bMODE_CENTER\x10\x01\x12\x0e\n\nMODE_TILES\x10\x02\":\n\tThreshold\x12\r\n\x05\x63heck\x18\x01 \x01(\t\x12\x0f\n\x07\x65nabled\x18\x02 \x01(\x08\x12\r\n\x05value\x18\x03 \x01(\x01\"\xdb\x02\n\x07\x44\x61taset\x12\x0c\n\x04name\x18\x01 \x01(\t\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ncollection\x18\x03 \x01(\t\x12\x12\n\nresolution\x18\x04 \x01(\x05\x12\x1e\n\x04\x63rop\x18\x05 \x01(\x0b\x32\x10.tagloom.v1.Crop\x12)\n\nthresholds\x18\x06 \x03(\x0b\x32\x15.tagloom.v1.Threshold\x12\x14\n\x0cjudged_count\x18\x07 \x01(\x03\x12\x12\n\nkept_count\x18\x08 \x01(\x03\x12\x16\n\x0erejected_count\x18\t \x01(\x03\x12\x13\n\x0btrain_count\x18\n \x01(\x03\x12\x16\n\x0eheld_out_count\x18\x0b \x01(\x03\x12\x16\n\x0e\x63ontent_sha256\x18\x0c \x01(\t\x12\x17\n\x0fheld_out_sha256\x18\r \x01(\t\"\x9d\x01\n\x0b\x43heckResult\x12\r\n\x05\x63heck\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x01\x12\x0c\n\x04unit\x18\x03 \x01(\t\x12\x11\n\tthreshold\x18\x04 \x01(\x01\x12\x0f\n\x07minimum\x18\x05 \x01(\x08\x12\x0e\n\x06passed\x18\x06 \x01(\x08\x12\x1e\n\x05\x62oxes\x18\x07 \x03(\x0b\x32\x0f.tagloom.v1.Box\x12\x0e\n\x06\x64\x65tail\x18\x08 \x01(\t\"N\n\x03\x42ox\x12\x0c\n\x04left\x18\x01 \x01(\x01\x12\x0b\n\x03top\x18\x02 \x01(\x01\x12\r\n\x05right\x18\x03 \x01(\x01\x12\x0e\n\x06\x62ottom\x18\x04 \x01(\x01\x12\r\n\x05score\x18\x05 \x01(\x01\"\xab\x01\n\x07Verdict\x12\x0e\n\x06sha256\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12\x0c\n\x04kept\x18\x03 \x01(\x08\x12\x15\n\rfailed_checks\x18\x04 \x03(\t\x12(\n\x07results\x18\x05 \x03(\x0b\x32\x17.tagloom.v1.CheckResult\x12\r\n\x05width\x18\x06 \x01(\x05\x12\x0e\n\x06height\x18\x07 \x01(\x05\x12\x12\n\ntile_count\x18\x08 \x01(\x05\"\xd7\x01\n\x14\x43reateDatasetRequest\x12\x12\n\ndataset_id\x18\x01 \x01(\t\x12\x12\n\ncollection\x18\x02 \x01(\t\x12\x12\n\nresolution\x18\x03 \x01(\x05\x12\x1e\n\x04\x63rop\x18\x04 \x01(\x0b\x32\x10.tagloom.v1.Crop\x12)\n\nthresholds\x18\x05 \x03(\x0b\x32\x15.tagloom.v1.Threshold\x12\x16\n\x0eheld_out_ratio\x18\x06 \x01(\x01\x12\x0c\n\x04seed\x18\x07 \x01(\x03\x12\x12\n\nrequest_id\x18\x08 \x01(\t\"!\n\x11GetDatasetRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"<\n\x13ListDatasetsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"V\n\x14ListDatasetsResponse\x12%\n\x08\x64\x61tasets\x18\x01 \x03(\x0b\x32\x13.tagloom.v1.Dataset\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"L\n\x13ListVerdictsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"V\n\x14ListVerdictsResponse\x12%\n\x08verdicts\x18\x01 \x03(\x0b\x32\x13.tagloom.v1.Verdict\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"F\n\x14RenderVerdictRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t\x12\x10\n\x08max_side\x18\x03 \x01(\x05\"%\n\x15RenderVerdictResponse\x12\x0c\n\x04jpeg\x18\x01 \x01(\x0c\"$\n\x14\x44\x65leteDatasetRequest\x12\x0c\n\x04name\x18\x01 \x01(\t2\x8b\x04\n\rFilterService\x12q\n\rCreateDataset\x12 .tagloom.v1.CreateDatasetRequest\x1a\x1d.google.longrunning.Operation\"\x1f\xca\x41\x1c\n\x07\x44\x61taset\x12\x11OperationMetadata\x12@\n\nGetDataset\x12\x1d.tagloom.v1.GetDatasetRequest\x1a\x13.tagloom.v1.Dataset\x12Q\n\x0cListDatasets\x12\x1f.tagloom.v1.ListDatasetsRequest\x1a .tagloom.v1.ListDatasetsResponse\x12Q\n\x0cListVerdicts\x12\x1f.tagloom.v1.ListVerdictsRequest\x1a .tagloom.v1.ListVerdictsResponse\x12T\n\rRenderVerdict\x12 .tagloom.v1.RenderVerdictRequest\x1a!.tagloom.v1.RenderVerdictResponse\x12I\n\rDeleteDataset\x12 .tagloom.v1.DeleteDatasetRequest\x1a\x16.google.protobuf.Emptyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17tagloom/v1/filter.proto\x12\ntagloom.v1\x1a#google/longrunning/operations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x92\x01\n\x04\x43rop\x12#\n\x04mode\x18\x01 \x01(\x0e\x32\x15.tagloom.v1.Crop.Mode\x12\x11\n\ttile_size\x18\x02 \x01(\x05\x12\x13\n\x0boutput_size\x18\x03 \x01(\x05\"=\n\x04Mode\x12\x14\n\x10MODE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bMODE_CENTER\x10\x01\x12\x0e\n\nMODE_TILES\x10\x02\":\n\tThreshold\x12\r\n\x05\x63heck\x18\x01 \x01(\t\x12\x0f\n\x07\x65nabled\x18\x02 \x01(\x08\x12\r\n\x05value\x18\x03 \x01(\x01\"\xec\x02\n\x07\x44\x61taset\x12\x0c\n\x04name\x18\x01 \x01(\t\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ncollection\x18\x03 \x01(\t\x12\x12\n\nresolution\x18\x04 \x01(\x05\x12\x1e\n\x04\x63rop\x18\x05 \x01(\x0b\x32\x10.tagloom.v1.Crop\x12)\n\nthresholds\x18\x06 \x03(\x0b\x32\x15.tagloom.v1.Threshold\x12\x14\n\x0cjudged_count\x18\x07 \x01(\x03\x12\x12\n\nkept_count\x18\x08 \x01(\x03\x12\x16\n\x0erejected_count\x18\t \x01(\x03\x12\x13\n\x0btrain_count\x18\n \x01(\x03\x12\x16\n\x0eheld_out_count\x18\x0b \x01(\x03\x12\x16\n\x0e\x63ontent_sha256\x18\x0c \x01(\t\x12\x17\n\x0fheld_out_sha256\x18\r \x01(\t\x12\x0f\n\x07profile\x18\x0e \x01(\t\"\xb5\x01\n\x0b\x43heckResult\x12\r\n\x05\x63heck\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x01\x12\x0c\n\x04unit\x18\x03 \x01(\t\x12\x11\n\tthreshold\x18\x04 \x01(\x01\x12\x0f\n\x07minimum\x18\x05 \x01(\x08\x12\x0e\n\x06passed\x18\x06 \x01(\x08\x12\x1e\n\x05\x62oxes\x18\x07 \x03(\x0b\x32\x0f.tagloom.v1.Box\x12\x0e\n\x06\x64\x65tail\x18\x08 \x01(\t\x12\x16\n\x0erelated_sha256\x18\t \x01(\t\"N\n\x03\x42ox\x12\x0c\n\x04left\x18\x01 \x01(\x01\x12\x0b\n\x03top\x18\x02 \x01(\x01\x12\r\n\x05right\x18\x03 \x01(\x01\x12\x0e\n\x06\x62ottom\x18\x04 \x01(\x01\x12\r\n\x05score\x18\x05 \x01(\x01\"\xab\x01\n\x07Verdict\x12\x0e\n\x06sha256\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12\x0c\n\x04kept\x18\x03 \x01(\x08\x12\x15\n\rfailed_checks\x18\x04 \x03(\t\x12(\n\x07results\x18\x05 \x03(\x0b\x32\x17.tagloom.v1.CheckResult\x12\r\n\x05width\x18\x06 \x01(\x05\x12\x0e\n\x06height\x18\x07 \x01(\x05\x12\x12\n\ntile_count\x18\x08 \x01(\x05\"\xe8\x01\n\x14\x43reateDatasetRequest\x12\x12\n\ndataset_id\x18\x01 \x01(\t\x12\x12\n\ncollection\x18\x02 \x01(\t\x12\x12\n\nresolution\x18\x03 \x01(\x05\x12\x1e\n\x04\x63rop\x18\x04 \x01(\x0b\x32\x10.tagloom.v1.Crop\x12)\n\nthresholds\x18\x05 \x03(\x0b\x32\x15.tagloom.v1.Threshold\x12\x16\n\x0eheld_out_ratio\x18\x06 \x01(\x01\x12\x0c\n\x04seed\x18\x07 \x01(\x03\x12\x12\n\nrequest_id\x18\x08 \x01(\t\x12\x0f\n\x07profile\x18\t \x01(\t\"!\n\x11GetDatasetRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"<\n\x13ListDatasetsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"V\n\x14ListDatasetsResponse\x12%\n\x08\x64\x61tasets\x18\x01 \x03(\x0b\x32\x13.tagloom.v1.Dataset\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"L\n\x13ListVerdictsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"V\n\x14ListVerdictsResponse\x12%\n\x08verdicts\x18\x01 \x03(\x0b\x32\x13.tagloom.v1.Verdict\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"F\n\x14RenderVerdictRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t\x12\x10\n\x08max_side\x18\x03 \x01(\x05\"%\n\x15RenderVerdictResponse\x12\x0c\n\x04jpeg\x18\x01 \x01(\x0c\"$\n\x14\x44\x65leteDatasetRequest\x12\x0c\n\x04name\x18\x01 \x01(\t2\x8b\x04\n\rFilterService\x12q\n\rCreateDataset\x12 .tagloom.v1.CreateDatasetRequest\x1a\x1d.google.longrunning.Operation\"\x1f\xca\x41\x1c\n\x07\x44\x61taset\x12\x11OperationMetadata\x12@\n\nGetDataset\x12\x1d.tagloom.v1.GetDatasetRequest\x1a\x13.tagloom.v1.Dataset\x12Q\n\x0cListDatasets\x12\x1f.tagloom.v1.ListDatasetsRequest\x1a .tagloom.v1.ListDatasetsResponse\x12Q\n\x0cListVerdicts\x12\x1f.tagloom.v1.ListVerdictsRequest\x1a .tagloom.v1.ListVerdictsResponse\x12T\n\rRenderVerdict\x12 .tagloom.v1.RenderVerdictRequest\x1a!.tagloom.v1.RenderVerdictResponse\x12I\n\rDeleteDataset\x12 .tagloom.v1.DeleteDatasetRequest\x1a\x16.google.protobuf.Emptyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,31 +43,31 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_THRESHOLD']._serialized_start=287
   _globals['_THRESHOLD']._serialized_end=345
   _globals['_DATASET']._serialized_start=348
-  _globals['_DATASET']._serialized_end=695
-  _globals['_CHECKRESULT']._serialized_start=698
-  _globals['_CHECKRESULT']._serialized_end=855
-  _globals['_BOX']._serialized_start=857
-  _globals['_BOX']._serialized_end=935
-  _globals['_VERDICT']._serialized_start=938
-  _globals['_VERDICT']._serialized_end=1109
-  _globals['_CREATEDATASETREQUEST']._serialized_start=1112
-  _globals['_CREATEDATASETREQUEST']._serialized_end=1327
-  _globals['_GETDATASETREQUEST']._serialized_start=1329
-  _globals['_GETDATASETREQUEST']._serialized_end=1362
-  _globals['_LISTDATASETSREQUEST']._serialized_start=1364
-  _globals['_LISTDATASETSREQUEST']._serialized_end=1424
-  _globals['_LISTDATASETSRESPONSE']._serialized_start=1426
-  _globals['_LISTDATASETSRESPONSE']._serialized_end=1512
-  _globals['_LISTVERDICTSREQUEST']._serialized_start=1514
-  _globals['_LISTVERDICTSREQUEST']._serialized_end=1590
-  _globals['_LISTVERDICTSRESPONSE']._serialized_start=1592
-  _globals['_LISTVERDICTSRESPONSE']._serialized_end=1678
-  _globals['_RENDERVERDICTREQUEST']._serialized_start=1680
-  _globals['_RENDERVERDICTREQUEST']._serialized_end=1750
-  _globals['_RENDERVERDICTRESPONSE']._serialized_start=1752
-  _globals['_RENDERVERDICTRESPONSE']._serialized_end=1789
-  _globals['_DELETEDATASETREQUEST']._serialized_start=1791
-  _globals['_DELETEDATASETREQUEST']._serialized_end=1827
-  _globals['_FILTERSERVICE']._serialized_start=1830
-  _globals['_FILTERSERVICE']._serialized_end=2353
+  _globals['_DATASET']._serialized_end=712
+  _globals['_CHECKRESULT']._serialized_start=715
+  _globals['_CHECKRESULT']._serialized_end=896
+  _globals['_BOX']._serialized_start=898
+  _globals['_BOX']._serialized_end=976
+  _globals['_VERDICT']._serialized_start=979
+  _globals['_VERDICT']._serialized_end=1150
+  _globals['_CREATEDATASETREQUEST']._serialized_start=1153
+  _globals['_CREATEDATASETREQUEST']._serialized_end=1385
+  _globals['_GETDATASETREQUEST']._serialized_start=1387
+  _globals['_GETDATASETREQUEST']._serialized_end=1420
+  _globals['_LISTDATASETSREQUEST']._serialized_start=1422
+  _globals['_LISTDATASETSREQUEST']._serialized_end=1482
+  _globals['_LISTDATASETSRESPONSE']._serialized_start=1484
+  _globals['_LISTDATASETSRESPONSE']._serialized_end=1570
+  _globals['_LISTVERDICTSREQUEST']._serialized_start=1572
+  _globals['_LISTVERDICTSREQUEST']._serialized_end=1648
+  _globals['_LISTVERDICTSRESPONSE']._serialized_start=1650
+  _globals['_LISTVERDICTSRESPONSE']._serialized_end=1736
+  _globals['_RENDERVERDICTREQUEST']._serialized_start=1738
+  _globals['_RENDERVERDICTREQUEST']._serialized_end=1808
+  _globals['_RENDERVERDICTRESPONSE']._serialized_start=1810
+  _globals['_RENDERVERDICTRESPONSE']._serialized_end=1847
+  _globals['_DELETEDATASETREQUEST']._serialized_start=1849
+  _globals['_DELETEDATASETREQUEST']._serialized_end=1885
+  _globals['_FILTERSERVICE']._serialized_start=1888
+  _globals['_FILTERSERVICE']._serialized_end=2411
 # @@protoc_insertion_point(module_scope)

@@ -41,7 +41,7 @@ class Threshold(_message.Message):
     def __init__(self, check: _Optional[str] = ..., enabled: _Optional[bool] = ..., value: _Optional[float] = ...) -> None: ...
 
 class Dataset(_message.Message):
-    __slots__ = ("name", "create_time", "collection", "resolution", "crop", "thresholds", "judged_count", "kept_count", "rejected_count", "train_count", "held_out_count", "content_sha256", "held_out_sha256")
+    __slots__ = ("name", "create_time", "collection", "resolution", "crop", "thresholds", "judged_count", "kept_count", "rejected_count", "train_count", "held_out_count", "content_sha256", "held_out_sha256", "profile")
     NAME_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
@@ -55,6 +55,7 @@ class Dataset(_message.Message):
     HELD_OUT_COUNT_FIELD_NUMBER: _ClassVar[int]
     CONTENT_SHA256_FIELD_NUMBER: _ClassVar[int]
     HELD_OUT_SHA256_FIELD_NUMBER: _ClassVar[int]
+    PROFILE_FIELD_NUMBER: _ClassVar[int]
     name: str
     create_time: _timestamp_pb2.Timestamp
     collection: str
@@ -68,10 +69,11 @@ class Dataset(_message.Message):
     held_out_count: int
     content_sha256: str
     held_out_sha256: str
-    def __init__(self, name: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., collection: _Optional[str] = ..., resolution: _Optional[int] = ..., crop: _Optional[_Union[Crop, _Mapping]] = ..., thresholds: _Optional[_Iterable[_Union[Threshold, _Mapping]]] = ..., judged_count: _Optional[int] = ..., kept_count: _Optional[int] = ..., rejected_count: _Optional[int] = ..., train_count: _Optional[int] = ..., held_out_count: _Optional[int] = ..., content_sha256: _Optional[str] = ..., held_out_sha256: _Optional[str] = ...) -> None: ...
+    profile: str
+    def __init__(self, name: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., collection: _Optional[str] = ..., resolution: _Optional[int] = ..., crop: _Optional[_Union[Crop, _Mapping]] = ..., thresholds: _Optional[_Iterable[_Union[Threshold, _Mapping]]] = ..., judged_count: _Optional[int] = ..., kept_count: _Optional[int] = ..., rejected_count: _Optional[int] = ..., train_count: _Optional[int] = ..., held_out_count: _Optional[int] = ..., content_sha256: _Optional[str] = ..., held_out_sha256: _Optional[str] = ..., profile: _Optional[str] = ...) -> None: ...
 
 class CheckResult(_message.Message):
-    __slots__ = ("check", "score", "unit", "threshold", "minimum", "passed", "boxes", "detail")
+    __slots__ = ("check", "score", "unit", "threshold", "minimum", "passed", "boxes", "detail", "related_sha256")
     CHECK_FIELD_NUMBER: _ClassVar[int]
     SCORE_FIELD_NUMBER: _ClassVar[int]
     UNIT_FIELD_NUMBER: _ClassVar[int]
@@ -80,6 +82,7 @@ class CheckResult(_message.Message):
     PASSED_FIELD_NUMBER: _ClassVar[int]
     BOXES_FIELD_NUMBER: _ClassVar[int]
     DETAIL_FIELD_NUMBER: _ClassVar[int]
+    RELATED_SHA256_FIELD_NUMBER: _ClassVar[int]
     check: str
     score: float
     unit: str
@@ -88,7 +91,8 @@ class CheckResult(_message.Message):
     passed: bool
     boxes: _containers.RepeatedCompositeFieldContainer[Box]
     detail: str
-    def __init__(self, check: _Optional[str] = ..., score: _Optional[float] = ..., unit: _Optional[str] = ..., threshold: _Optional[float] = ..., minimum: _Optional[bool] = ..., passed: _Optional[bool] = ..., boxes: _Optional[_Iterable[_Union[Box, _Mapping]]] = ..., detail: _Optional[str] = ...) -> None: ...
+    related_sha256: str
+    def __init__(self, check: _Optional[str] = ..., score: _Optional[float] = ..., unit: _Optional[str] = ..., threshold: _Optional[float] = ..., minimum: _Optional[bool] = ..., passed: _Optional[bool] = ..., boxes: _Optional[_Iterable[_Union[Box, _Mapping]]] = ..., detail: _Optional[str] = ..., related_sha256: _Optional[str] = ...) -> None: ...
 
 class Box(_message.Message):
     __slots__ = ("left", "top", "right", "bottom", "score")
@@ -125,7 +129,7 @@ class Verdict(_message.Message):
     def __init__(self, sha256: _Optional[str] = ..., source: _Optional[str] = ..., kept: _Optional[bool] = ..., failed_checks: _Optional[_Iterable[str]] = ..., results: _Optional[_Iterable[_Union[CheckResult, _Mapping]]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., tile_count: _Optional[int] = ...) -> None: ...
 
 class CreateDatasetRequest(_message.Message):
-    __slots__ = ("dataset_id", "collection", "resolution", "crop", "thresholds", "held_out_ratio", "seed", "request_id")
+    __slots__ = ("dataset_id", "collection", "resolution", "crop", "thresholds", "held_out_ratio", "seed", "request_id", "profile")
     DATASET_ID_FIELD_NUMBER: _ClassVar[int]
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
     RESOLUTION_FIELD_NUMBER: _ClassVar[int]
@@ -134,6 +138,7 @@ class CreateDatasetRequest(_message.Message):
     HELD_OUT_RATIO_FIELD_NUMBER: _ClassVar[int]
     SEED_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    PROFILE_FIELD_NUMBER: _ClassVar[int]
     dataset_id: str
     collection: str
     resolution: int
@@ -142,7 +147,8 @@ class CreateDatasetRequest(_message.Message):
     held_out_ratio: float
     seed: int
     request_id: str
-    def __init__(self, dataset_id: _Optional[str] = ..., collection: _Optional[str] = ..., resolution: _Optional[int] = ..., crop: _Optional[_Union[Crop, _Mapping]] = ..., thresholds: _Optional[_Iterable[_Union[Threshold, _Mapping]]] = ..., held_out_ratio: _Optional[float] = ..., seed: _Optional[int] = ..., request_id: _Optional[str] = ...) -> None: ...
+    profile: str
+    def __init__(self, dataset_id: _Optional[str] = ..., collection: _Optional[str] = ..., resolution: _Optional[int] = ..., crop: _Optional[_Union[Crop, _Mapping]] = ..., thresholds: _Optional[_Iterable[_Union[Threshold, _Mapping]]] = ..., held_out_ratio: _Optional[float] = ..., seed: _Optional[int] = ..., request_id: _Optional[str] = ..., profile: _Optional[str] = ...) -> None: ...
 
 class GetDatasetRequest(_message.Message):
     __slots__ = ("name",)

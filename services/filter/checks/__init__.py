@@ -1,11 +1,33 @@
-"""The checks, in the order in which a profile names them."""
+"""The checks, in the order in which a profile names them.
+
+A check that compares photos comes after those that look at one, since it asks how they went.
+"""
 
 from __future__ import annotations
 
-from services.filter.checks import faces, grayscale, image_format, resolution, sharpness, text
-from services.filter.checks.base import Check, Measured, Score
+from services.filter.checks import (
+    aspect,
+    duplicates,
+    faces,
+    grayscale,
+    image_format,
+    resolution,
+    sharpness,
+    text,
+)
+from services.filter.checks.base import Check, Measured, Member, Related, Score
 
-__all__ = ["CHECKS", "FORMAT", "SCORING_SIDE", "Check", "Measured", "Score"]
+__all__ = [
+    "CHECKS",
+    "FORMAT",
+    "SCORING_LONG_SIDE",
+    "SCORING_SIDE",
+    "Check",
+    "Measured",
+    "Member",
+    "Related",
+    "Score",
+]
 
 FORMAT = image_format.CHECK.name
 CHECKS: dict[str, Check] = {
@@ -13,11 +35,16 @@ CHECKS: dict[str, Check] = {
     for check in (
         image_format.CHECK,
         resolution.CHECK,
+        aspect.CHECK,
         sharpness.CHECK,
         grayscale.CHECK,
         text.CHECK,
+        text.LINES,
         faces.CHECK,
+        duplicates.CHECK,
     )
 }
-SCORING_SIDE = 800
-"""no check looks at more than this along a photo's shorter side (px): decoders may stop there"""
+SCORING_SIDE = max(check.side for check in CHECKS.values())
+SCORING_LONG_SIDE = max(check.long_side for check in CHECKS.values())
+"""no check looks at more than this along a photo's shorter and longer side (px): decoders may
+stop there, whichever checks are asked, so that a score does not depend on the others"""

@@ -1,14 +1,20 @@
-"""What a check is: a name, a version, a score with a unit, and the good side of its threshold."""
+"""What a check is: a name, a version, a score with a unit, and the good side of its threshold.
+
+Most checks look at one photo. Two compare: they keep a description of the photo (`Score.vector`),
+which like any score depends on the photo alone and is stored, and `relate` turns the descriptions
+of a whole collection into the values that are judged.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from services.filter.decode import Photo
+from services.filter.weights import Weights
 from tagloom.artifacts.dataset import Box
 
-__all__ = ["Check", "Measured", "Score"]
+__all__ = ["Check", "Member", "Measured", "Related", "Score"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +27,8 @@ class Score:
     """in pixels of the whole upright photo"""
     detail: str = ""
     """one sentence for people, where the number alone does not say it"""
+    vector: bytes = b""
+    """a description of the photo, for checks that compare photos"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +41,30 @@ class Measured:
     score: Score
 
 
-def _as_stored(value: float, resolution: int) -> float:
-    return value
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One photo of a collection, as a check that compares sees it."""
+
+    sha256: str
+    measured: Measured
+    passes: bool
+    """whether it passed the checks that look at one photo"""
+
+
+@dataclass(frozen=True, slots=True)
+class Related:
+    """What a check that compares says of one photo."""
+
+    value: float
+    """in the check's unit"""
+    other: str = ""
+    """SHA-256 of the photo it was compared with, where one is to blame"""
+    detail: str = ""
+    """one sentence, where the value alone does not say it"""
+
+
+def _as_stored(score: Score, resolution: int) -> float:
+    return score.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +87,31 @@ class Check:
     score: Callable[[Photo], Score]
     explain: Callable[[float, float], str]
     """(judged value, threshold) to a sentence on why the photo failed"""
-    judged: Callable[[float, int], float] = _as_stored
+    judged: Callable[[Score, int], float] = _as_stored
     """(stored score, resolution judged for, px) to the value that is compared"""
+    relate: Callable[[Sequence[Member]], list[Related]] | None = None
+    """for checks that compare: the judged values of a collection, in its order"""
+    measured_by: str = ""
+    """the check whose stored score it judges in another way; empty: its own"""
+    weights: Weights | None = None
+    """the file it needs, where no package brings it"""
+    side: int = 0
+    """px of the shorter side that it wants to see at most; decoders may stop there"""
+    long_side: int = 0
+    """the same of the longer side"""
+
+    @property
+    def source(self) -> str:
+        """The check whose scores are stored."""
+        return self.measured_by or self.name
+
+    @property
+    def stored_version(self) -> str:
+        """`version`, and which weights where the user brings them.
+
+        Raises FailedPrecondition (WEIGHTS_NOT_GIVEN) where they are wanted and not given.
+        """
+        return self.version if self.weights is None else f"{self.version}-{self.weights.digest()}"
 
     def passes(self, value: float, threshold: float) -> bool:
         """Whether a judged value is on the good side of `threshold`, or on it."""

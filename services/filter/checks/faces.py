@@ -71,6 +71,7 @@ CHECK = Check(
     low=-0.5,
     high=10.0,
     score=score,
+    long_side=_LONG_SIDE,
     explain=lambda value, threshold: (
         f"A face was found with confidence {value:.2f}, above {threshold:.2f}."
     ),

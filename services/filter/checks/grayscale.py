@@ -40,6 +40,7 @@ CHECK = Check(
     low=0.0,
     high=255.0,
     score=score,
+    long_side=_LONG_SIDE,
     explain=lambda value, threshold: (
         f"The photo is grey: its most coloured pixels spread over {value:.0f} levels, "
         f"below {threshold:.0f}."

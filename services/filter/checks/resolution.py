@@ -32,5 +32,5 @@ CHECK = Check(
     explain=lambda value, threshold: (
         f"The shorter side is {value:.0%} of the wanted resolution, below {threshold:.0%}."
     ),
-    judged=lambda value, resolution: value / resolution,
+    judged=lambda score, resolution: score.value / resolution,
 )

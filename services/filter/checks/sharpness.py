@@ -88,6 +88,7 @@ CHECK = Check(
     low=0.0,
     high=1.0,
     score=score,
+    side=_SHORT_SIDE,
     explain=lambda value, threshold: (
         f"Even the sharpest parts are blurred: sharpness {value:.2f}, below {threshold:.2f}."
     ),

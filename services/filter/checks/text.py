@@ -34,7 +34,7 @@ from services.filter.decode import Photo
 from tagloom.artifacts.dataset import Box
 from tagloom.errors import FailedPrecondition
 
-__all__ = ["CHECK"]
+__all__ = ["CHECK", "LINES"]
 
 _Corners = npt.NDArray[np.float32]
 """[4, 2]: x, y"""
@@ -164,4 +164,22 @@ CHECK = Check(
     explain=lambda value, threshold: (
         f"Text covers {value:.1%} of the photo, above {threshold:.1%}."
     ),
+    long_side=_LONG_SIDE,
 )
+LINES = Check(
+    name="text_lines",
+    version=CHECK.version,
+    unit="lines",
+    minimum=False,
+    threshold=6.0,
+    low=0.0,
+    high=1000.0,
+    score=score,
+    explain=lambda value, threshold: (
+        f"There are {value:.0f} lines of text, more than {threshold:.0f}."
+    ),
+    judged=lambda score, resolution: float(len(score.boxes)),
+    measured_by=CHECK.name,
+    long_side=_LONG_SIDE,
+)
+"""How many lines, however small: a watermark is one or two, a menu or a meme is many."""

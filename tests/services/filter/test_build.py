@@ -26,6 +26,7 @@ from services.filter.build import build_dataset
 from services.filter.datasets import delete_dataset, get_dataset, list_datasets
 from services.filter.overlay import render_verdict
 from services.filter.processes import Died, Processes
+from services.filter.profile import profile
 from services.filter.request import BuildRequest
 from services.filter.verdicts import find_verdict, read_verdicts
 from tagloom.artifacts import layout
@@ -301,7 +302,7 @@ def test_mistakes_in_the_request_are_named(change, field):
 def test_defaults_are_filled_in_once():
     request = BuildRequest("d", "c", 256).checked()
     assert request.crop == Crop(mode="center", tile_size=0, output_size=256)
-    assert len(request.thresholds) == 6
+    assert request.thresholds == profile((), "default")
     assert request.checked() == request
 
 

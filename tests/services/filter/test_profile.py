@@ -9,17 +9,48 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.filter.checks import CHECKS
-from services.filter.profile import profile
+from services.filter.profile import PROFILES, named_profile, profile
 from tagloom.artifacts.dataset import Threshold
-from tagloom.errors import InvalidArgument
+from tagloom.errors import FailedPrecondition, InvalidArgument
 
 NAMES = list(CHECKS)
-optional = [name for name in NAMES if name != "format"]
+optional = [name for name in NAMES if name != "format" and CHECKS[name].weights is None]
 
 
-def test_the_default_names_every_check():
-    assert [threshold.check for threshold in profile(())] == NAMES
-    assert all(threshold.enabled for threshold in profile(()))
+@pytest.mark.parametrize("name", PROFILES)
+def test_a_profile_names_every_check(name):
+    thresholds = profile((), name)
+    assert [threshold.check for threshold in thresholds] == NAMES
+    for threshold in thresholds:
+        check = CHECKS[threshold.check]
+        assert check.low <= threshold.value <= check.high
+        assert threshold.enabled or check.name not in ("format", "sharpness", "text")
+
+
+def test_the_default_profile_has_the_default_thresholds():
+    for threshold in profile(()):
+        assert threshold.value == CHECKS[threshold.check].threshold
+
+
+def test_strict_is_stricter_and_lenient_more_lenient():
+    by_name = {name: {t.check: t.value for t in named_profile(name)} for name in PROFILES}
+    for check in CHECKS.values():
+        order = [by_name[name][check.name] for name in ("lenient", "default", "strict")]
+        assert sorted(order, reverse=not check.minimum) == order
+
+
+def test_an_unknown_profile_is_named_with_the_known_ones():
+    with pytest.raises(InvalidArgument, match="strict") as caught:
+        profile((), "severe")
+    assert caught.value.reason == "UNKNOWN_PROFILE"
+
+
+def test_a_check_without_its_weights_cannot_be_switched_on(monkeypatch):
+    for check in CHECKS.values():
+        if check.weights is not None:
+            monkeypatch.delenv(check.weights.environment, raising=False)
+            with pytest.raises(FailedPrecondition, match=check.weights.environment):
+                profile([Threshold(check=check.name, value=check.threshold)])
 
 
 @given(st.data())
@@ -38,7 +69,7 @@ def test_overrides_are_kept_in_order_and_nothing_else_moves(data):
     for threshold in overrides:
         assert result[threshold.check] == threshold
     for name in set(NAMES) - set(chosen):
-        assert result[name] == Threshold(check=name, value=CHECKS[name].threshold)
+        assert result[name].value == CHECKS[name].threshold
 
 
 @pytest.mark.parametrize(

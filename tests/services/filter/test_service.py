@@ -12,6 +12,7 @@ from google.longrunning import operations_pb2, operations_pb2_grpc
 from google.protobuf.duration_pb2 import Duration
 from PIL import Image
 
+from services.filter.checks import CHECKS
 from services.filter.service import register
 from tagloom.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from tagloom.paging import token_of
@@ -92,9 +93,8 @@ def test_a_dataset_is_made_and_got(dataset, stub):
     assert dataset.name == "datasets/squares"
     assert (dataset.judged_count, dataset.kept_count, dataset.rejected_count) == (6, 2, 4)
     assert dataset.train_count > dataset.held_out_count > 0
-    assert [threshold.check for threshold in dataset.thresholds] == [
-        *("format", "resolution", "sharpness", "grayscale", "text", "faces")
-    ]
+    assert [threshold.check for threshold in dataset.thresholds] == list(CHECKS)
+    assert dataset.profile == "default"
     assert dataset.crop == CROP
     got = stub.GetDataset(filter_pb2.GetDatasetRequest(name=dataset.name), timeout=20)
     assert got == dataset

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from services.filter.checks import CHECKS, SCORING_SIDE
+from services.filter.checks import CHECKS, SCORING_LONG_SIDE, SCORING_SIDE, Measured
 from services.filter.decode import decode
+from services.filter.judge import judge
+from services.filter.profile import PROFILES, named_profile
 
 JUDGED_FOR = 256
 STAY = [
@@ -15,7 +17,7 @@ STAY = [
 GREY = ["brick", "camera", "clock_motion", "coins", "grass", "gravel", "horse", "moon", "phantom"]
 GO = {name: {"grayscale"} for name in GREY} | {
     "astronaut": {"faces"},
-    "page": {"text", "grayscale", "resolution"},
+    "page": {"text", "text_lines", "grayscale", "resolution"},
     "text": {"text", "grayscale", "resolution"},
     "microaneurysms": {"resolution", "grayscale"},
     "color": {"sharpness"},
@@ -25,13 +27,19 @@ GO = {name: {"grayscale"} for name in GREY} | {
 
 @pytest.mark.parametrize("name", [*STAY, *GO])
 def test_verdict(name, photo_bytes):
-    photo = decode(photo_bytes(name), at_least=SCORING_SIDE)
-    failed = {
-        check.name
+    photo = decode(photo_bytes(name), at_least=SCORING_SIDE, at_least_long=SCORING_LONG_SIDE)
+    measured = {
+        check.name: Measured(photo.width, photo.height, check.score(photo))
         for check in CHECKS.values()
-        if not check.passes(check.judged(check.score(photo).value, JUDGED_FOR), check.threshold)
+        if not (check.measured_by or check.weights)
     }
-    assert failed == GO.get(name, set())
+    verdicts = {
+        profile: judge("0" * 64, name, measured, named_profile(profile), JUDGED_FOR)
+        for profile in PROFILES
+    }
+    failed = {profile: set(verdict.failed_checks) for profile, verdict in verdicts.items()}
+    assert failed["default"] == GO.get(name, set())
+    assert failed["lenient"] <= failed["default"] <= failed["strict"]
 
 
 def test_the_demo_photos_keep_a_margin(photo):

@@ -1,0 +1,83 @@
+"""Is there a better copy of the photo in the collection?
+
+Files with equal bytes are one image already (it is stored under its SHA-256). This check finds
+what is the same to the eye: re-encoded, reduced, slightly corrected. A perceptual hash (as
+described by Zauner, "Implementation and benchmarking of perceptual image hash functions", 2010):
+the photo in grey is squeezed to 64 x 64, and of its 256 lowest cosine coefficients each is above
+the median or not.
+
+Judged: the Hamming distance to the nearest better photo of the same collection, 0..32, unit
+`bits`; 32 when none is nearer than that. Better is, in this order: what passed the checks that
+look at one photo, more pixels, more bytes, the smaller SHA-256. So of every pair of copies the
+better one stays, and a clean small copy stays when the large one bears somebody's text.
+
+Stored: the hash, and the file's size in bytes.
+
+Known failures: crops of more than a few percent, mirrored and rotated copies are other photos; two
+photos of one burst may be copies; photos of nothing but a smooth gradient resemble each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from services.filter.checks.base import Check, Member, Related, Score
+from services.filter.decode import Photo
+from services.filter.hamming import BITS, RADIUS, nearest_better
+
+__all__ = ["CHECK"]
+
+_SIDE = 64
+_LOWEST = 16
+
+
+def score(photo: Photo) -> Score:
+    """The size of the file; the hash is its vector."""
+    small = cv2.resize(photo.rgb, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
+    grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    lowest = np.asarray(cv2.dct(grey))[:_LOWEST, :_LOWEST].ravel()
+    lowest[0] = 0.0  # brightness says nothing
+    above = lowest > np.median(lowest)
+    # Neighbouring frequencies go together; dealt out, each chunk of the index tells as much.
+    dealt = above.reshape(_LOWEST, BITS // _LOWEST).T
+    return Score(float(photo.bytes), vector=np.packbits(dealt).tobytes())
+
+
+def relate(members: Sequence[Member]) -> list[Related]:
+    """The distance of each photo to the nearest better one."""
+    ranked = sorted(
+        range(len(members)),
+        key=lambda index: (
+            not members[index].passes,
+            -members[index].measured.width * members[index].measured.height,
+            -members[index].measured.score.value,
+            members[index].sha256,
+        ),
+    )
+    vectors = b"".join(members[index].measured.score.vector for index in ranked)
+    distances, nearest = nearest_better(np.frombuffer(vectors, np.uint64).reshape(-1, BITS // 64))
+    related = [Related(0.0)] * len(members)
+    for index, distance, place in zip(ranked, distances.tolist(), nearest.tolist(), strict=True):
+        other = members[ranked[place]].sha256 if place >= 0 else ""
+        related[index] = Related(float(distance), other)
+    return related
+
+
+CHECK = Check(
+    name="duplicates",
+    version="1",
+    unit="bits",
+    minimum=True,
+    threshold=12.0,
+    low=0.0,
+    high=float(RADIUS + 1),
+    score=score,
+    explain=lambda value, threshold: (
+        f"A better copy differs in {value:.0f} of {BITS} bits, fewer than {threshold:.0f}."
+    ),
+    relate=relate,
+    side=_SIDE,
+)
