@@ -16,7 +16,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["folder_fingerprint", "inputs_sha256", "request_id", "resource_id"]
+__all__ = [
+    "file_fingerprint",
+    "folder_fingerprint",
+    "inputs_sha256",
+    "request_id",
+    "resource_id",
+]
 
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "tagloom/pipelines/requests")
 _ID_DIGITS = 10
@@ -53,6 +59,15 @@ def folder_fingerprint(folder: Path) -> str:
         line = f"{path.relative_to(folder)}\0{info.st_size}\0{info.st_mtime_ns}\n"
         digest.update(line.encode(errors="surrogateescape"))
     return digest.hexdigest()
+
+
+def file_fingerprint(file: Path) -> str:
+    """As `folder_fingerprint`, of one file; empty when it cannot be seen here."""
+    try:
+        info = file.stat()
+    except OSError:
+        return ""
+    return hashlib.sha256(f"{info.st_size}\0{info.st_mtime_ns}\n".encode()).hexdigest()
 
 
 def _files(folder: Path) -> list[Path]:

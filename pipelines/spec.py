@@ -51,6 +51,10 @@ MAX_EXPERIMENT_ID = 48
 """characters: resource ids append a hyphen and a hash, and end at 63"""
 
 
+LOCAL_SOURCES = ("folder", "zip", "urls")
+"""sources that are paths on the scraper's machine"""
+
+
 class _Section(BaseModel):
     # Neither infinity nor NaN can be sent as JSON, and neither means anything here.
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -62,10 +66,16 @@ def _as_tuple(value: object) -> object:
 
 
 class CollectSpec(_Section):
-    """Where photos come from: exactly one of the three."""
+    """Where photos come from: exactly one of the sources."""
 
     folder: str | None = None
     """a folder; a relative path is taken from the experiment file's folder"""
+    zip: str | None = None
+    """a zip file; as folder"""
+    urls: str | None = None
+    """a file with one address a line; as folder"""
+    s3: str | None = None
+    """`s3://bucket/prefix`"""
     hashtag: str | None = None
     """an Instagram hashtag, without `#`"""
     profile: str | None = None
@@ -75,13 +85,28 @@ class CollectSpec(_Section):
 
     @model_validator(mode="after")
     def _one_source(self) -> CollectSpec:
-        given = [name for name in ("folder", "hashtag", "profile") if getattr(self, name)]
+        names = (*LOCAL_SOURCES, "s3", "hashtag", "profile")
+        given = [name for name in names if getattr(self, name)]
         if len(given) != 1:
             got = " and ".join(given) or "none of them"
-            raise ValueError(f"give exactly one of folder, hashtag and profile (found {got})")
-        if "posts" in self.model_fields_set and self.folder:
-            raise ValueError("posts counts posts of a hashtag or profile; a folder is taken whole")
+            raise ValueError(
+                f"give exactly one of {', '.join(names[:-1])} and {names[-1]} (found {got})"
+            )
+        if "posts" in self.model_fields_set and given[0] not in ("hashtag", "profile"):
+            raise ValueError(
+                f"posts counts posts of a hashtag or profile; a {given[0]} is taken whole"
+                if given[0] == "folder"
+                else "posts counts posts of a hashtag or profile; other sources are taken whole"
+            )
         return self
+
+    @property
+    def local(self) -> tuple[str, str] | None:
+        """The kind and the path of a source on the scraper's machine; None for the others."""
+        for name in LOCAL_SOURCES:
+            if path := getattr(self, name):
+                return name, path
+        return None
 
 
 class FilterSpec(_Section):
@@ -285,10 +310,10 @@ def parse_experiment(text: str, file: str) -> Experiment:
 
 
 def load_experiment(path: Path, *, here: bool = True) -> Experiment:
-    """Reads an experiment file; a relative `collect.folder` is taken from the file's folder.
+    """Reads an experiment file; relative paths in `collect` are taken from the file's folder.
 
-    here: the scraper runs on this machine. Where it runs elsewhere, the folder is one of its own
-    machine, and its path has to be absolute.
+    here: the scraper runs on this machine. Where it runs elsewhere, the paths are of its own
+    machine, and have to be absolute.
 
     Raises InvalidArgument (SPEC_NOT_READABLE, SPEC_INVALID, FOLDER_ELSEWHERE).
     """
@@ -311,18 +336,18 @@ def load_experiment(path: Path, *, here: bool = True) -> Experiment:
             file=path,
         ) from error
     spec = parse_experiment(text, str(path))
-    if spec.collect.folder is None:
+    if spec.collect.local is None:
         return spec
+    kind, place = spec.collect.local
     if not here:
-        if not spec.collect.folder.startswith("/"):
+        if not place.startswith("/"):
             raise InvalidArgument(
-                f"{path}: collect.folder is {spec.collect.folder!r}, but the photos are read by "
+                f"{path}: collect.{kind} is {place!r}, but the photos are read by "
                 "the scraper on the cluster; mount them there and give the absolute path, or "
                 "collect a hashtag or a profile.",
                 reason="FOLDER_ELSEWHERE",
-                folder=spec.collect.folder,
+                folder=place,
             )
         return spec
-    folder = (path.parent / Path(spec.collect.folder).expanduser()).resolve()
-    collect = spec.collect.model_copy(update={"folder": str(folder)})
-    return spec.model_copy(update={"collect": collect})
+    place = str((path.parent / Path(place).expanduser()).resolve())
+    return spec.model_copy(update={"collect": spec.collect.model_copy(update={kind: place})})

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tagloom.errors import InvalidArgument, NotFound, PermissionDenied
 
-__all__ = ["allowed_roots", "check_folder", "served_roots"]
+__all__ = ["allowed_roots", "check_file", "check_folder", "served_roots"]
 
 
 def allowed_roots(text: str | None) -> tuple[Path, ...] | None:
@@ -43,6 +43,53 @@ def served_roots(environment: Mapping[str, str], *, loopback: bool) -> tuple[Pat
     """
     roots = allowed_roots(environment.get("TAGLOOM_FOLDERS"))
     return () if roots is None and not loopback else roots
+
+
+def check_file(path: str, roots: Sequence[Path] | None = None) -> Path:
+    """The real path of the file, if it may be read. `roots`: it must lie in one of these.
+
+    Raises InvalidArgument (FILE_INVALID: empty, relative or not a path; NOT_A_FILE), NotFound
+    (FILE_NOT_FOUND), PermissionDenied (FILE_NOT_ALLOWED, FILE_UNREADABLE).
+    """
+    if not path or "\0" in path or not os.path.isabs(path):
+        raise InvalidArgument(
+            f"{path!r} is not a file that a server can find: give its absolute path.",
+            reason="FILE_INVALID",
+        )
+    real = Path(os.path.realpath(path))
+    if roots is not None and not any(real.is_relative_to(os.path.realpath(r)) for r in roots):
+        allowed = ", ".join(map(str, roots))
+        raise PermissionDenied(
+            f"The file {path} is not one this server may read; "
+            + (
+                f"move it into one of {allowed}, or have TAGLOOM_FOLDERS changed."
+                if allowed
+                else "it reads none until TAGLOOM_FOLDERS names some folders."
+            ),
+            reason="FILE_NOT_ALLOWED",
+            path=path,
+        )
+    try:
+        regular = stat.S_ISREG(real.stat().st_mode)
+        if regular:
+            open(real, "rb").close()
+    except PermissionError as error:
+        raise PermissionDenied(
+            f"The file {path} may not be read by the server; change its permissions.",
+            reason="FILE_UNREADABLE",
+            path=path,
+        ) from error
+    except OSError as error:
+        raise NotFound(
+            f"There is no file {path} on the server's machine; check the path.",
+            reason="FILE_NOT_FOUND",
+            path=path,
+        ) from error
+    if not regular:
+        raise InvalidArgument(
+            f"{path} is not a file; give a file's path.", reason="NOT_A_FILE", path=path
+        )
+    return real
 
 
 def check_folder(path: str, roots: Sequence[Path] | None = None) -> Path:

@@ -166,13 +166,20 @@ def resolution_name(run: RunMaterials) -> str:
 
 
 def _collected(materials: Materials) -> str:
-    source = materials.collection.WhichOneof("source")
-    if source == "folder":
-        where = f"From the folder {materials.collection.folder.path}."
-    elif source == "hashtag":
-        where = f"From Instagram's hashtag #{materials.collection.hashtag.hashtag}."
-    else:
-        where = f"From the Instagram profile {materials.collection.profile.profile}."
+    collection = materials.collection
+    match collection.WhichOneof("source"):
+        case "folder":
+            where = f"From the folder {collection.folder.path}."
+        case "zip":
+            where = f"From the zip file {collection.zip.path}."
+        case "s3":
+            where = f"From the S3 prefix {collection.s3.url}."
+        case "urls":
+            where = f"From a list of addresses ({collection.urls.count:,})."
+        case "hashtag":
+            where = f"From Instagram's hashtag #{collection.hashtag.hashtag}."
+        case _:
+            where = f"From the Instagram profile {collection.profile.profile}."
     return f"{where} Every file is accounted for: stored once, a duplicate, or left with a reason."
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from google.longrunning import operations_pb2
 
-from pipelines.identity import folder_fingerprint, resource_id
+from pipelines.identity import file_fingerprint, folder_fingerprint, resource_id
 from pipelines.report.words import count
 from pipelines.spec import CollectSpec, Experiment
 from pipelines.steps.ledger import open_ledger
@@ -48,13 +48,27 @@ def collect_photos(experiment: dict[str, Any], salt: str, inputs: str) -> scrape
 def collect_request(
     experiment: str, collect: CollectSpec, salt: str
 ) -> scraper_pb2.CreateCollectionRequest:
-    """The call, without its request id. A folder's listing is part of the collection's id."""
-    inputs = {"collect": collect.model_dump(mode="json"), "salt": salt}
-    if collect.folder is not None:
-        inputs["listing"] = folder_fingerprint(Path(collect.folder))
+    """The call, without its request id. A folder's listing, or what is known of a file, is part
+    of the collection's id."""
+    # What an older Tagloom did not know must not change the ids of its experiments.
+    given = collect.model_dump(mode="json", exclude_none=True)
+    inputs: dict[str, Any] = {
+        "collect": {"folder": None, "hashtag": None, "profile": None, **given},
+        "salt": salt,
+    }
+    if collect.local is not None:
+        kind, place = collect.local
+        fingerprint = folder_fingerprint if kind == "folder" else file_fingerprint
+        inputs["listing"] = fingerprint(Path(place))
     request = scraper_pb2.CreateCollectionRequest(collection_id=resource_id(experiment, inputs))
     if collect.folder is not None:
         request.folder.path = collect.folder
+    elif collect.zip is not None:
+        request.zip.path = collect.zip
+    elif collect.urls is not None:
+        request.urls.path = collect.urls
+    elif collect.s3 is not None:
+        request.s3.url = collect.s3
     elif collect.hashtag is not None:
         request.hashtag.hashtag = collect.hashtag
         request.hashtag.max_posts = collect.posts

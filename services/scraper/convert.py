@@ -11,7 +11,10 @@ from tagloom.artifacts.collection import (
     HashtagSource,
     Item,
     ProfileSource,
+    S3Source,
     Source,
+    UrlsSource,
+    ZipSource,
 )
 from tagloom.errors import InvalidArgument
 from tagloom.v1 import scraper_pb2
@@ -21,6 +24,9 @@ __all__ = ["collection_message", "item_message", "source_of"]
 _DEFAULT_POSTS, _MOST_POSTS = 1000, 1_000_000
 _HASHTAG = re.compile(r"\w{1,150}")
 _PROFILE = re.compile(r"[A-Za-z0-9._]{1,30}")
+_PREFIX = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^/]+)*")
+_MOST_URLS, _MOST_URL_BYTES = 1000, 256 * 1024
+"""in a request; it lies in the operation's record, which is written again and again"""
 _STATES = {
     "stored": scraper_pb2.Item.STATE_STORED,
     "duplicate": scraper_pb2.Item.STATE_DUPLICATE,
@@ -59,8 +65,15 @@ def source_of(request: scraper_pb2.CreateCollectionRequest) -> Source:
             return ProfileSource(
                 profile=name.lower(), max_posts=_posts(request.profile.max_posts, "profile")
             )
+        case "zip":
+            return ZipSource(path=request.zip.path)
+        case "s3":
+            return S3Source(url=_prefix(request.s3.url))
+        case "urls":
+            return _urls(request.urls)
     raise InvalidArgument(
-        "The request names no source; give a folder, a hashtag or a profile.",
+        "The request names no source; give a folder, a zip, an S3 prefix, a list of addresses, a "
+        "hashtag or a profile.",
         reason="SOURCE_MISSING",
         field="source",
     )
@@ -88,6 +101,12 @@ def collection_message(collection: Collection) -> scraper_pb2.Collection:
             message.hashtag.hashtag, message.hashtag.max_posts = hashtag, posts
         case ProfileSource(profile=profile, max_posts=posts):
             message.profile.profile, message.profile.max_posts = profile, posts
+        case ZipSource(path=path):
+            message.zip.path = path
+        case S3Source(url=url):
+            message.s3.url = url
+        case UrlsSource(path=path, sha256=sha256, count=count):
+            message.urls.path, message.urls.sha256, message.urls.count = path, sha256, count
     return message
 
 
@@ -104,7 +123,36 @@ def item_message(item: Item) -> scraper_pb2.Item:
         tags=item.tags,
         time=item.time,
         detail=item.detail,
+        permalink=item.permalink,
     )
+
+
+def _prefix(url: str) -> str:
+    trimmed = url.rstrip("/")
+    if not _PREFIX.fullmatch(trimmed):
+        raise InvalidArgument(
+            f"{url[:120]!r} is not an S3 prefix; write s3://bucket or s3://bucket/prefix.",
+            reason="S3_URL_INVALID",
+            field="s3.url",
+        )
+    return trimmed
+
+
+def _urls(message: scraper_pb2.UrlsSource) -> UrlsSource:
+    if bool(message.path) == bool(message.urls):
+        raise InvalidArgument(
+            "Give the addresses either as a file on the server's machine or in the request.",
+            reason="URL_LIST_INVALID",
+            field="urls",
+        )
+    if len(message.urls) > _MOST_URLS or sum(map(len, message.urls)) > _MOST_URL_BYTES:
+        raise InvalidArgument(
+            f"A request holds at most {_MOST_URLS} addresses of {_MOST_URL_BYTES // 1024} KiB "
+            "together; put the list on the server's machine, and give its path.",
+            reason="URL_LIST_INVALID",
+            field="urls.urls",
+        )
+    return UrlsSource(path=message.path)
 
 
 def _posts(asked: int, field: str) -> int:

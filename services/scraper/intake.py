@@ -9,7 +9,7 @@ from typing import Literal
 
 from services.scraper.signatures import HEAD_BYTES, PHOTO_FORMATS, identify
 
-__all__ = ["MAX_IMAGE_BYTES", "Photo", "Refusal", "judge", "too_large"]
+__all__ = ["MAX_IMAGE_BYTES", "Kept", "Photo", "Refusal", "judge", "too_large"]
 
 MAX_IMAGE_BYTES = 64 * 2**20
 """A file above this is refused unread."""
@@ -25,6 +25,15 @@ class Photo:
     """Bytes that begin like a photo. Whether they decode is for the filter to judge."""
 
     data: bytes
+    time: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A photo whose bytes lie in the store."""
+
+    sha256: str
+    size: int
     time: datetime | None = None
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
 
 from pydantic import ValidationError
 
-from services.scraper.intake import Photo, Refusal
+from services.scraper.intake import Kept, Photo, Refusal
 from tagloom.artifacts import layout
 from tagloom.artifacts.base import now
 from tagloom.artifacts.collection import Collection, Item, Source, content_hash
@@ -36,29 +36,38 @@ class Ledger:
         """How many items are in which state."""
         return Counter(item.state for item in self.items)
 
+    def keep(self, taken: Photo | Kept | Refusal) -> Kept | Refusal:
+        """Stores a photo's bytes under their hash, if they are not there. Safe in any thread."""
+        if not isinstance(taken, Photo):
+            return taken
+        sha256 = hashlib.sha256(taken.data).hexdigest()
+        self._put_image(sha256, taken.data)
+        return Kept(sha256, len(taken.data), taken.time)
+
     def add(
         self,
-        taken: Photo | Refusal,
+        taken: Photo | Kept | Refusal,
         *,
         source: str,
         post: str = "",
         owner: str = "",
         tags: tuple[str, ...] = (),
         time: datetime | None = None,
+        permalink: str = "",
     ) -> Item:
-        """Stores a photo's bytes under their hash, if they are not there, and notes the item.
+        """Keeps a photo and notes the item.
 
         `time` is what the source tells; without it the photo's or refusal's own counts.
         """
-        sha256, size, state, reason, detail = "", 0, "stored", "", ""
+        taken = self.keep(taken)
+        sha256, state, reason, detail = "", "stored", "", ""
         if isinstance(taken, Refusal):
-            size, state, reason, detail = taken.size, taken.state, taken.reason, taken.detail
+            state, reason, detail = taken.state, taken.reason, taken.detail
         else:
-            sha256, size = hashlib.sha256(taken.data).hexdigest(), len(taken.data)
+            sha256 = taken.sha256
             if sha256 in self._first:
-                state, detail = "duplicate", f"The same bytes as {self._first[sha256]}."
+                state, detail = "duplicate", _same_as(self._first[sha256])
             else:
-                self._put_image(sha256, taken.data)
                 self._first[sha256] = source
         item = Item.model_validate(
             {
@@ -67,15 +76,31 @@ class Ledger:
                 "reason": reason,
                 "detail": detail,
                 "sha256": sha256,
-                "size": size,
+                "size": taken.size,
                 "post": post,
                 "owner": owner,
                 "tags": tags,
                 "time": time if time is not None else taken.time,
+                "permalink": permalink,
             }
         )
         self.items.append(item)
         return item
+
+    def arrange(self, order: Mapping[str, int]) -> None:
+        """Sorts the items by the number of their source, for sources that answer in any order:
+        the first of several with the same bytes is the one that counts as stored."""
+        self.items.sort(key=lambda item: order[item.source])
+        self._first = {}
+        for number, item in enumerate(self.items):
+            if not item.sha256:
+                continue
+            first = self._first.setdefault(item.sha256, item.source)
+            state = "stored" if first == item.source else "duplicate"
+            detail = "" if state == "stored" else _same_as(first)
+            if (state, detail) != (item.state, item.detail):
+                changed = {"state": state, "detail": detail}
+                self.items[number] = item.model_copy(update=changed)
 
     def commit(self, collection_id: str, source: Source) -> Collection:
         """Writes the items, then the manifest: from now on the collection exists.
@@ -104,6 +129,10 @@ class Ledger:
         if not self._store.exists(key):
             with suppress(PreconditionFailed):  # another collection stored the same photo
                 self._store.put(key, data, if_none_match=True)
+
+
+def _same_as(source: str) -> str:
+    return f"The same bytes as {source}."
 
 
 def to_lines(items: Iterable[Item]) -> bytes:

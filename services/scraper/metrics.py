@@ -15,7 +15,7 @@ import prometheus_client
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector, CollectorRegistry
 
-from tagloom.artifacts.collection import Collection, FolderSource, Source
+from tagloom.artifacts.collection import Collection, HashtagSource, ProfileSource, Source
 from tagloom.errors import TagloomError
 
 __all__ = ["ScraperMetrics", "Traffic"]
@@ -28,6 +28,8 @@ _LOCKOUTS = {
     "INSTAGRAM_FORBIDDEN": "forbidden",
 }
 """reasons of errors after which it is no use to ask Instagram again soon, and their labels"""
+
+_INSTAGRAM = (HashtagSource, ProfileSource)
 
 
 class Traffic(Collector):
@@ -62,7 +64,7 @@ class Traffic(Collector):
                 self._read(path)
             requests = CounterMetricFamily(
                 "tagloom_scraper_requests",
-                "Requests sent to Instagram, by kind and outcome.",
+                "Requests sent to Instagram or to hosts of lists, by kind and outcome.",
                 labels=("kind", "outcome"),
             )
             for labels, number in sorted(self._requests.items()):
@@ -128,13 +130,13 @@ class ScraperMetrics:
     def failed(self, source: Source, error: TagloomError) -> None:
         """A collection could not be completed."""
         refusal = _LOCKOUTS.get(error.reason)
-        if refusal is not None and not isinstance(source, FolderSource):
+        if refusal is not None and isinstance(source, _INSTAGRAM):
             for reason in _LOCKOUTS.values():
                 self._locked_out.labels(reason).set(reason == refusal)
 
     def finished(self, collection: Collection) -> None:
         """A collection became complete."""
-        if not isinstance(collection.source, FolderSource):
+        if isinstance(collection.source, _INSTAGRAM):
             for reason in _LOCKOUTS.values():
                 self._locked_out.labels(reason).set(0)
         for state, number in (

@@ -10,13 +10,13 @@ from google.longrunning import operations_proto_pb2 as operations_pb2
 from google.protobuf.empty_pb2 import Empty
 
 from services.scraper import catalog
-from services.scraper.collect import CollectRequest, collect
+from services.scraper.collect import CollectRequest, check_source, collect
 from services.scraper.convert import collection_message, item_message, source_of
 from services.scraper.metrics import ScraperMetrics
+from services.scraper.prefix import allowed_prefixes
 from tagloom.artifacts import layout
-from tagloom.artifacts.collection import FolderSource
 from tagloom.errors import AlreadyExists, TagloomError
-from tagloom.folders import check_folder, served_roots
+from tagloom.folders import served_roots
 from tagloom.paging import page_size
 from tagloom.rpc.job import Job
 from tagloom.rpc.service import Kit
@@ -31,7 +31,9 @@ class ScraperService(scraper_pb2_grpc.ScraperServiceServicer):
 
     def __init__(self, kit: Kit) -> None:
         self._kit = kit
-        self._roots = served_roots(os.environ, loopback=is_loopback(kit.settings.address))
+        loopback = is_loopback(kit.settings.address)
+        self._roots = served_roots(os.environ, loopback=loopback)
+        self._prefixes = allowed_prefixes(os.environ, loopback=loopback)
         self._metrics = ScraperMetrics(kit.registry)
         kit.on_close(self._close)
         kit.operations.handle(
@@ -49,8 +51,7 @@ class ScraperService(scraper_pb2_grpc.ScraperServiceServicer):
         name = f"collections/{work.collection_id}"
 
         async def check() -> None:
-            if isinstance(work.source, FolderSource):
-                await asyncio.to_thread(check_folder, work.source.path, work.folder_roots)
+            await asyncio.to_thread(check_source, self._kit.store, work)
             key = layout.collection_manifest(work.collection_id)
             if await asyncio.to_thread(self._kit.store.exists, key):
                 raise AlreadyExists(
@@ -129,7 +130,13 @@ class ScraperService(scraper_pb2_grpc.ScraperServiceServicer):
         return collection_message(collection)
 
     def _work(self, request: scraper_pb2.CreateCollectionRequest) -> CollectRequest:
-        return CollectRequest(request.collection_id, source_of(request), self._roots)
+        return CollectRequest(
+            request.collection_id,
+            source_of(request),
+            urls=tuple(request.urls.urls),
+            folder_roots=self._roots,
+            s3_prefixes=self._prefixes,
+        )
 
     async def _close(self) -> None:
         await asyncio.to_thread(self._metrics.traffic.close)

@@ -26,7 +26,10 @@ class TrafficLog:
         )
 
     def request(self, kind: str, outcome: str) -> None:
-        """One request was sent. kind: page, query, mobile, api, image; outcome: ok, or why not."""
+        """One request was sent. outcome: ok, or why not.
+
+        kind: page, query, mobile, api, image (Instagram); url, robots (lists of addresses).
+        """
         self._append("request", kind, outcome)
 
     def wait(self, reason: str, seconds: float) -> None:

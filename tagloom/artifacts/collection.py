@@ -18,7 +18,10 @@ __all__ = [
     "Item",
     "ItemState",
     "ProfileSource",
+    "S3Source",
     "Source",
+    "UrlsSource",
+    "ZipSource",
     "content_hash",
 ]
 
@@ -48,7 +51,37 @@ class ProfileSource(Record):
     max_posts: int = 1000
 
 
-Source = Annotated[FolderSource | HashtagSource | ProfileSource, Field(discriminator="kind")]
+class ZipSource(Record):
+    """A zip file on the server's machine."""
+
+    kind: Literal["zip"] = "zip"
+    path: str
+
+
+class S3Source(Record):
+    """Objects below a prefix."""
+
+    kind: Literal["s3"] = "s3"
+    url: str
+    """`s3://bucket/prefix`, without a slash at its end"""
+
+
+class UrlsSource(Record):
+    """A list of addresses."""
+
+    kind: Literal["urls"] = "urls"
+    path: str = ""
+    """the file on the server's machine; empty: the addresses came with the request"""
+    sha256: str = ""
+    """of the list, one address a line"""
+    count: int = 0
+    """addresses in it, each once"""
+
+
+Source = Annotated[
+    FolderSource | ZipSource | S3Source | UrlsSource | HashtagSource | ProfileSource,
+    Field(discriminator="kind"),
+]
 
 
 class Item(Record):
@@ -56,7 +89,7 @@ class Item(Record):
 
     state: ItemState
     source: str
-    """path inside the folder, or address of the post"""
+    """path inside the folder, zip or prefix; address of the post or of the list"""
     reason: str = ""
     """why it was skipped or refused, UPPER_SNAKE_CASE"""
     detail: str = ""
@@ -68,6 +101,8 @@ class Item(Record):
     owner: str = ""
     tags: tuple[str, ...] = ()
     time: datetime | None = None
+    permalink: str = ""
+    """the address that it was finally read from, where that is another one than `source`"""
 
 
 class Collection(Manifest):

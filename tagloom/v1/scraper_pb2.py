@@ -27,7 +27,7 @@ from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18tagloom/v1/scraper.proto\x12\ntagloom.v1\x1a#google/longrunning/operations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x1c\n\x0c\x46olderSource\x12\x0c\n\x04path\x18\x01 \x01(\t\"3\n\rHashtagSource\x12\x0f\n\x07hashtag\x18\x01 \x01(\t\x12\x11\n\tmax_posts\x18\x02 \x01(\x03\"3\n\rProfileSource\x12\x0f\n\x07profile\x18\x01 \x01(\t\x12\x11\n\tmax_posts\x18\x02 \x01(\x03\"\xe6\x02\n\nCollection\x12\x0c\n\x04name\x18\x01 \x01(\t\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x06\x66older\x18\x03 \x01(\x0b\x32\x18.tagloom.v1.FolderSourceH\x00\x12,\n\x07hashtag\x18\x04 \x01(\x0b\x32\x19.tagloom.v1.HashtagSourceH\x00\x12,\n\x07profile\x18\x05 \x01(\x0b\x32\x19.tagloom.v1.ProfileSourceH\x00\x12\x12\n\nitem_count\x18\x06 \x01(\x03\x12\x14\n\x0cstored_count\x18\x07 \x01(\x03\x12\x17\n\x0f\x64uplicate_count\x18\x08 \x01(\x03\x12\x15\n\rskipped_count\x18\t \x01(\x03\x12\x15\n\rrefused_count\x18\n \x01(\x03\x12\x16\n\x0e\x63ontent_sha256\x18\x0b \x01(\tB\x08\n\x06source\"\xc3\x02\n\x04Item\x12%\n\x05state\x18\x01 \x01(\x0e\x32\x16.tagloom.v1.Item.State\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0e\n\x06sha256\x18\x03 \x01(\t\x12\x12\n\nsize_bytes\x18\x04 \x01(\x03\x12\x0e\n\x06source\x18\x05 \x01(\t\x12\x0c\n\x04post\x18\x06 \x01(\t\x12\r\n\x05owner\x18\x07 \x01(\t\x12\x0c\n\x04tags\x18\x08 \x03(\t\x12(\n\x04time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x64\x65tail\x18\n \x01(\t\"k\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_STORED\x10\x01\x12\x13\n\x0fSTATE_DUPLICATE\x10\x02\x12\x11\n\rSTATE_SKIPPED\x10\x03\x12\x11\n\rSTATE_REFUSED\x10\x04\"\xd6\x01\n\x17\x43reateCollectionRequest\x12\x15\n\rcollection_id\x18\x01 \x01(\t\x12*\n\x06\x66older\x18\x02 \x01(\x0b\x32\x18.tagloom.v1.FolderSourceH\x00\x12,\n\x07hashtag\x18\x03 \x01(\x0b\x32\x19.tagloom.v1.HashtagSourceH\x00\x12,\n\x07profile\x18\x04 \x01(\x0b\x32\x19.tagloom.v1.ProfileSourceH\x00\x12\x12\n\nrequest_id\x18\x05 \x01(\tB\x08\n\x06source\"$\n\x14GetCollectionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"?\n\x16ListCollectionsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"_\n\x17ListCollectionsResponse\x12+\n\x0b\x63ollections\x18\x01 \x03(\x0b\x32\x16.tagloom.v1.Collection\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"I\n\x10ListItemsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"M\n\x11ListItemsResponse\x12\x1f\n\x05items\x18\x01 \x03(\x0b\x32\x10.tagloom.v1.Item\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\'\n\x17\x44\x65leteCollectionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t2\xce\x03\n\x0eScraperService\x12z\n\x10\x43reateCollection\x12#.tagloom.v1.CreateCollectionRequest\x1a\x1d.google.longrunning.Operation\"\"\xca\x41\x1f\n\nCollection\x12\x11OperationMetadata\x12I\n\rGetCollection\x12 .tagloom.v1.GetCollectionRequest\x1a\x16.tagloom.v1.Collection\x12Z\n\x0fListCollections\x12\".tagloom.v1.ListCollectionsRequest\x1a#.tagloom.v1.ListCollectionsResponse\x12H\n\tListItems\x12\x1c.tagloom.v1.ListItemsRequest\x1a\x1d.tagloom.v1.ListItemsResponse\x12O\n\x10\x44\x65leteCollection\x12#.tagloom.v1.DeleteCollectionRequest\x1a\x16.google.protobuf.Emptyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18tagloom/v1/scraper.proto\x12\ntagloom.v1\x1a#google/longrunning/operations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x1c\n\x0c\x46olderSource\x12\x0c\n\x04path\x18\x01 \x01(\t\"3\n\rHashtagSource\x12\x0f\n\x07hashtag\x18\x01 \x01(\t\x12\x11\n\tmax_posts\x18\x02 \x01(\x03\"3\n\rProfileSource\x12\x0f\n\x07profile\x18\x01 \x01(\t\x12\x11\n\tmax_posts\x18\x02 \x01(\x03\"\x19\n\tZipSource\x12\x0c\n\x04path\x18\x01 \x01(\t\"\x17\n\x08S3Source\x12\x0b\n\x03url\x18\x01 \x01(\t\"G\n\nUrlsSource\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0c\n\x04urls\x18\x02 \x03(\t\x12\x0e\n\x06sha256\x18\x03 \x01(\t\x12\r\n\x05\x63ount\x18\x04 \x01(\x03\"\xd8\x03\n\nCollection\x12\x0c\n\x04name\x18\x01 \x01(\t\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x06\x66older\x18\x03 \x01(\x0b\x32\x18.tagloom.v1.FolderSourceH\x00\x12,\n\x07hashtag\x18\x04 \x01(\x0b\x32\x19.tagloom.v1.HashtagSourceH\x00\x12,\n\x07profile\x18\x05 \x01(\x0b\x32\x19.tagloom.v1.ProfileSourceH\x00\x12$\n\x03zip\x18\x0c \x01(\x0b\x32\x15.tagloom.v1.ZipSourceH\x00\x12\"\n\x02s3\x18\r \x01(\x0b\x32\x14.tagloom.v1.S3SourceH\x00\x12&\n\x04urls\x18\x0e \x01(\x0b\x32\x16.tagloom.v1.UrlsSourceH\x00\x12\x12\n\nitem_count\x18\x06 \x01(\x03\x12\x14\n\x0cstored_count\x18\x07 \x01(\x03\x12\x17\n\x0f\x64uplicate_count\x18\x08 \x01(\x03\x12\x15\n\rskipped_count\x18\t \x01(\x03\x12\x15\n\rrefused_count\x18\n \x01(\x03\x12\x16\n\x0e\x63ontent_sha256\x18\x0b \x01(\tB\x08\n\x06source\"\xd6\x02\n\x04Item\x12%\n\x05state\x18\x01 \x01(\x0e\x32\x16.tagloom.v1.Item.State\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0e\n\x06sha256\x18\x03 \x01(\t\x12\x12\n\nsize_bytes\x18\x04 \x01(\x03\x12\x0e\n\x06source\x18\x05 \x01(\t\x12\x0c\n\x04post\x18\x06 \x01(\t\x12\r\n\x05owner\x18\x07 \x01(\t\x12\x0c\n\x04tags\x18\x08 \x03(\t\x12(\n\x04time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x64\x65tail\x18\n \x01(\t\x12\x11\n\tpermalink\x18\x0b \x01(\t\"k\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_STORED\x10\x01\x12\x13\n\x0fSTATE_DUPLICATE\x10\x02\x12\x11\n\rSTATE_SKIPPED\x10\x03\x12\x11\n\rSTATE_REFUSED\x10\x04\"\xc8\x02\n\x17\x43reateCollectionRequest\x12\x15\n\rcollection_id\x18\x01 \x01(\t\x12*\n\x06\x66older\x18\x02 \x01(\x0b\x32\x18.tagloom.v1.FolderSourceH\x00\x12,\n\x07hashtag\x18\x03 \x01(\x0b\x32\x19.tagloom.v1.HashtagSourceH\x00\x12,\n\x07profile\x18\x04 \x01(\x0b\x32\x19.tagloom.v1.ProfileSourceH\x00\x12$\n\x03zip\x18\x06 \x01(\x0b\x32\x15.tagloom.v1.ZipSourceH\x00\x12\"\n\x02s3\x18\x07 \x01(\x0b\x32\x14.tagloom.v1.S3SourceH\x00\x12&\n\x04urls\x18\x08 \x01(\x0b\x32\x16.tagloom.v1.UrlsSourceH\x00\x12\x12\n\nrequest_id\x18\x05 \x01(\tB\x08\n\x06source\"$\n\x14GetCollectionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"?\n\x16ListCollectionsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"_\n\x17ListCollectionsResponse\x12+\n\x0b\x63ollections\x18\x01 \x03(\x0b\x32\x16.tagloom.v1.Collection\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"I\n\x10ListItemsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"M\n\x11ListItemsResponse\x12\x1f\n\x05items\x18\x01 \x03(\x0b\x32\x10.tagloom.v1.Item\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\'\n\x17\x44\x65leteCollectionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t2\xce\x03\n\x0eScraperService\x12z\n\x10\x43reateCollection\x12#.tagloom.v1.CreateCollectionRequest\x1a\x1d.google.longrunning.Operation\"\"\xca\x41\x1f\n\nCollection\x12\x11OperationMetadata\x12I\n\rGetCollection\x12 .tagloom.v1.GetCollectionRequest\x1a\x16.tagloom.v1.Collection\x12Z\n\x0fListCollections\x12\".tagloom.v1.ListCollectionsRequest\x1a#.tagloom.v1.ListCollectionsResponse\x12H\n\tListItems\x12\x1c.tagloom.v1.ListItemsRequest\x1a\x1d.tagloom.v1.ListItemsResponse\x12O\n\x10\x44\x65leteCollection\x12#.tagloom.v1.DeleteCollectionRequest\x1a\x16.google.protobuf.Emptyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,26 +42,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_HASHTAGSOURCE']._serialized_end=220
   _globals['_PROFILESOURCE']._serialized_start=222
   _globals['_PROFILESOURCE']._serialized_end=273
-  _globals['_COLLECTION']._serialized_start=276
-  _globals['_COLLECTION']._serialized_end=634
-  _globals['_ITEM']._serialized_start=637
-  _globals['_ITEM']._serialized_end=960
-  _globals['_ITEM_STATE']._serialized_start=853
-  _globals['_ITEM_STATE']._serialized_end=960
-  _globals['_CREATECOLLECTIONREQUEST']._serialized_start=963
-  _globals['_CREATECOLLECTIONREQUEST']._serialized_end=1177
-  _globals['_GETCOLLECTIONREQUEST']._serialized_start=1179
-  _globals['_GETCOLLECTIONREQUEST']._serialized_end=1215
-  _globals['_LISTCOLLECTIONSREQUEST']._serialized_start=1217
-  _globals['_LISTCOLLECTIONSREQUEST']._serialized_end=1280
-  _globals['_LISTCOLLECTIONSRESPONSE']._serialized_start=1282
-  _globals['_LISTCOLLECTIONSRESPONSE']._serialized_end=1377
-  _globals['_LISTITEMSREQUEST']._serialized_start=1379
-  _globals['_LISTITEMSREQUEST']._serialized_end=1452
-  _globals['_LISTITEMSRESPONSE']._serialized_start=1454
-  _globals['_LISTITEMSRESPONSE']._serialized_end=1531
-  _globals['_DELETECOLLECTIONREQUEST']._serialized_start=1533
-  _globals['_DELETECOLLECTIONREQUEST']._serialized_end=1572
-  _globals['_SCRAPERSERVICE']._serialized_start=1575
-  _globals['_SCRAPERSERVICE']._serialized_end=2037
+  _globals['_ZIPSOURCE']._serialized_start=275
+  _globals['_ZIPSOURCE']._serialized_end=300
+  _globals['_S3SOURCE']._serialized_start=302
+  _globals['_S3SOURCE']._serialized_end=325
+  _globals['_URLSSOURCE']._serialized_start=327
+  _globals['_URLSSOURCE']._serialized_end=398
+  _globals['_COLLECTION']._serialized_start=401
+  _globals['_COLLECTION']._serialized_end=873
+  _globals['_ITEM']._serialized_start=876
+  _globals['_ITEM']._serialized_end=1218
+  _globals['_ITEM_STATE']._serialized_start=1111
+  _globals['_ITEM_STATE']._serialized_end=1218
+  _globals['_CREATECOLLECTIONREQUEST']._serialized_start=1221
+  _globals['_CREATECOLLECTIONREQUEST']._serialized_end=1549
+  _globals['_GETCOLLECTIONREQUEST']._serialized_start=1551
+  _globals['_GETCOLLECTIONREQUEST']._serialized_end=1587
+  _globals['_LISTCOLLECTIONSREQUEST']._serialized_start=1589
+  _globals['_LISTCOLLECTIONSREQUEST']._serialized_end=1652
+  _globals['_LISTCOLLECTIONSRESPONSE']._serialized_start=1654
+  _globals['_LISTCOLLECTIONSRESPONSE']._serialized_end=1749
+  _globals['_LISTITEMSREQUEST']._serialized_start=1751
+  _globals['_LISTITEMSREQUEST']._serialized_end=1824
+  _globals['_LISTITEMSRESPONSE']._serialized_start=1826
+  _globals['_LISTITEMSRESPONSE']._serialized_end=1903
+  _globals['_DELETECOLLECTIONREQUEST']._serialized_start=1905
+  _globals['_DELETECOLLECTIONREQUEST']._serialized_end=1944
+  _globals['_SCRAPERSERVICE']._serialized_start=1947
+  _globals['_SCRAPERSERVICE']._serialized_end=2409
 # @@protoc_insertion_point(module_scope)

@@ -34,13 +34,40 @@ class ProfileSource(_message.Message):
     max_posts: int
     def __init__(self, profile: _Optional[str] = ..., max_posts: _Optional[int] = ...) -> None: ...
 
+class ZipSource(_message.Message):
+    __slots__ = ("path",)
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    path: str
+    def __init__(self, path: _Optional[str] = ...) -> None: ...
+
+class S3Source(_message.Message):
+    __slots__ = ("url",)
+    URL_FIELD_NUMBER: _ClassVar[int]
+    url: str
+    def __init__(self, url: _Optional[str] = ...) -> None: ...
+
+class UrlsSource(_message.Message):
+    __slots__ = ("path", "urls", "sha256", "count")
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    URLS_FIELD_NUMBER: _ClassVar[int]
+    SHA256_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    path: str
+    urls: _containers.RepeatedScalarFieldContainer[str]
+    sha256: str
+    count: int
+    def __init__(self, path: _Optional[str] = ..., urls: _Optional[_Iterable[str]] = ..., sha256: _Optional[str] = ..., count: _Optional[int] = ...) -> None: ...
+
 class Collection(_message.Message):
-    __slots__ = ("name", "create_time", "folder", "hashtag", "profile", "item_count", "stored_count", "duplicate_count", "skipped_count", "refused_count", "content_sha256")
+    __slots__ = ("name", "create_time", "folder", "hashtag", "profile", "zip", "s3", "urls", "item_count", "stored_count", "duplicate_count", "skipped_count", "refused_count", "content_sha256")
     NAME_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     FOLDER_FIELD_NUMBER: _ClassVar[int]
     HASHTAG_FIELD_NUMBER: _ClassVar[int]
     PROFILE_FIELD_NUMBER: _ClassVar[int]
+    ZIP_FIELD_NUMBER: _ClassVar[int]
+    S3_FIELD_NUMBER: _ClassVar[int]
+    URLS_FIELD_NUMBER: _ClassVar[int]
     ITEM_COUNT_FIELD_NUMBER: _ClassVar[int]
     STORED_COUNT_FIELD_NUMBER: _ClassVar[int]
     DUPLICATE_COUNT_FIELD_NUMBER: _ClassVar[int]
@@ -52,16 +79,19 @@ class Collection(_message.Message):
     folder: FolderSource
     hashtag: HashtagSource
     profile: ProfileSource
+    zip: ZipSource
+    s3: S3Source
+    urls: UrlsSource
     item_count: int
     stored_count: int
     duplicate_count: int
     skipped_count: int
     refused_count: int
     content_sha256: str
-    def __init__(self, name: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., folder: _Optional[_Union[FolderSource, _Mapping]] = ..., hashtag: _Optional[_Union[HashtagSource, _Mapping]] = ..., profile: _Optional[_Union[ProfileSource, _Mapping]] = ..., item_count: _Optional[int] = ..., stored_count: _Optional[int] = ..., duplicate_count: _Optional[int] = ..., skipped_count: _Optional[int] = ..., refused_count: _Optional[int] = ..., content_sha256: _Optional[str] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., folder: _Optional[_Union[FolderSource, _Mapping]] = ..., hashtag: _Optional[_Union[HashtagSource, _Mapping]] = ..., profile: _Optional[_Union[ProfileSource, _Mapping]] = ..., zip: _Optional[_Union[ZipSource, _Mapping]] = ..., s3: _Optional[_Union[S3Source, _Mapping]] = ..., urls: _Optional[_Union[UrlsSource, _Mapping]] = ..., item_count: _Optional[int] = ..., stored_count: _Optional[int] = ..., duplicate_count: _Optional[int] = ..., skipped_count: _Optional[int] = ..., refused_count: _Optional[int] = ..., content_sha256: _Optional[str] = ...) -> None: ...
 
 class Item(_message.Message):
-    __slots__ = ("state", "reason", "sha256", "size_bytes", "source", "post", "owner", "tags", "time", "detail")
+    __slots__ = ("state", "reason", "sha256", "size_bytes", "source", "post", "owner", "tags", "time", "detail", "permalink")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[Item.State]
@@ -84,6 +114,7 @@ class Item(_message.Message):
     TAGS_FIELD_NUMBER: _ClassVar[int]
     TIME_FIELD_NUMBER: _ClassVar[int]
     DETAIL_FIELD_NUMBER: _ClassVar[int]
+    PERMALINK_FIELD_NUMBER: _ClassVar[int]
     state: Item.State
     reason: str
     sha256: str
@@ -94,21 +125,28 @@ class Item(_message.Message):
     tags: _containers.RepeatedScalarFieldContainer[str]
     time: _timestamp_pb2.Timestamp
     detail: str
-    def __init__(self, state: _Optional[_Union[Item.State, str]] = ..., reason: _Optional[str] = ..., sha256: _Optional[str] = ..., size_bytes: _Optional[int] = ..., source: _Optional[str] = ..., post: _Optional[str] = ..., owner: _Optional[str] = ..., tags: _Optional[_Iterable[str]] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., detail: _Optional[str] = ...) -> None: ...
+    permalink: str
+    def __init__(self, state: _Optional[_Union[Item.State, str]] = ..., reason: _Optional[str] = ..., sha256: _Optional[str] = ..., size_bytes: _Optional[int] = ..., source: _Optional[str] = ..., post: _Optional[str] = ..., owner: _Optional[str] = ..., tags: _Optional[_Iterable[str]] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., detail: _Optional[str] = ..., permalink: _Optional[str] = ...) -> None: ...
 
 class CreateCollectionRequest(_message.Message):
-    __slots__ = ("collection_id", "folder", "hashtag", "profile", "request_id")
+    __slots__ = ("collection_id", "folder", "hashtag", "profile", "zip", "s3", "urls", "request_id")
     COLLECTION_ID_FIELD_NUMBER: _ClassVar[int]
     FOLDER_FIELD_NUMBER: _ClassVar[int]
     HASHTAG_FIELD_NUMBER: _ClassVar[int]
     PROFILE_FIELD_NUMBER: _ClassVar[int]
+    ZIP_FIELD_NUMBER: _ClassVar[int]
+    S3_FIELD_NUMBER: _ClassVar[int]
+    URLS_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     collection_id: str
     folder: FolderSource
     hashtag: HashtagSource
     profile: ProfileSource
+    zip: ZipSource
+    s3: S3Source
+    urls: UrlsSource
     request_id: str
-    def __init__(self, collection_id: _Optional[str] = ..., folder: _Optional[_Union[FolderSource, _Mapping]] = ..., hashtag: _Optional[_Union[HashtagSource, _Mapping]] = ..., profile: _Optional[_Union[ProfileSource, _Mapping]] = ..., request_id: _Optional[str] = ...) -> None: ...
+    def __init__(self, collection_id: _Optional[str] = ..., folder: _Optional[_Union[FolderSource, _Mapping]] = ..., hashtag: _Optional[_Union[HashtagSource, _Mapping]] = ..., profile: _Optional[_Union[ProfileSource, _Mapping]] = ..., zip: _Optional[_Union[ZipSource, _Mapping]] = ..., s3: _Optional[_Union[S3Source, _Mapping]] = ..., urls: _Optional[_Union[UrlsSource, _Mapping]] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class GetCollectionRequest(_message.Message):
     __slots__ = ("name",)

@@ -28,7 +28,8 @@ if _version_not_supported:
 
 
 class ScraperServiceStub:
-    """Fills collections with raw photos, from a folder or from Instagram.
+    """Fills collections with raw photos: from a folder, a zip, an S3 prefix, a list of addresses, or
+    Instagram.
     """
 
     def __init__(self, channel):
@@ -65,7 +66,8 @@ class ScraperServiceStub:
 
 
 class ScraperServiceServicer:
-    """Fills collections with raw photos, from a folder or from Instagram.
+    """Fills collections with raw photos: from a folder, a zip, an S3 prefix, a list of addresses, or
+    Instagram.
     """
 
     def CreateCollection(self, request, context):
@@ -142,7 +144,8 @@ def add_ScraperServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ScraperService:
-    """Fills collections with raw photos, from a folder or from Instagram.
+    """Fills collections with raw photos: from a folder, a zip, an S3 prefix, a list of addresses, or
+    Instagram.
     """
 
     @staticmethod

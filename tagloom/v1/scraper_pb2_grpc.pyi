@@ -29,7 +29,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ScraperServiceStub:
-    """Fills collections with raw photos, from a folder or from Instagram."""
+    """Fills collections with raw photos: from a folder, a zip, an S3 prefix, a list of addresses, or
+    Instagram.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -51,7 +53,9 @@ class ScraperServiceStub:
 
 @_typing.type_check_only
 class ScraperServiceAsyncStub(ScraperServiceStub):
-    """Fills collections with raw photos, from a folder or from Instagram."""
+    """Fills collections with raw photos: from a folder, a zip, an S3 prefix, a list of addresses, or
+    Instagram.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateCollection: _aio.UnaryUnaryMultiCallable[_scraper_pb2.CreateCollectionRequest, _operations_pb2.Operation]  # type: ignore[assignment]
@@ -69,7 +73,9 @@ class ScraperServiceAsyncStub(ScraperServiceStub):
     """Removes a collection. Its images stay until nothing refers to them."""
 
 class ScraperServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Fills collections with raw photos, from a folder or from Instagram."""
+    """Fills collections with raw photos: from a folder, a zip, an S3 prefix, a list of addresses, or
+    Instagram.
+    """
 
     @_abc_1.abstractmethod
     def CreateCollection(

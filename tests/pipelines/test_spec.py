@@ -109,7 +109,7 @@ def test_a_relative_folder_is_taken_from_the_files_folder(tmp_path: Path) -> Non
         ("kimg: 8", "kimg: 8\ncredits:\n- {filse: a}", 9, "did you mean `files`?"),
         ("cats", "Cats!", 1, "use 1 to 48 of a-z, 0-9 and '-'"),
         ("cats", "&a cats\ntitle: *a", 1, "a YAML alias is not understood here"),
-        ("folder: photos", "folder: a, hashtag: b", 2, "exactly one of folder, hashtag and prof"),
+        ("folder: photos", "folder: a, hashtag: b", 2, "exactly one of folder, zip, urls, s3"),
         ("folder: photos", "folder: a, posts: 3", 2, "a folder is taken whole"),
         ("output_size: 32", "output_size: 33", 3, "output_size must be a power of two"),
         ("output_size: 32", "resolution: 200", 5, "the key `resolution` stands here again"),

@@ -16,12 +16,12 @@ from instaloader.exceptions import (
 
 from services.scraper.instagram.context import InstagramContext
 from services.scraper.instagram.feed import Feed, GonePost, Media, TakenPost, describe, read_post
-from services.scraper.instagram.journal import Journal
 from services.scraper.instagram.pace import Waiter
 from services.scraper.instagram.persistence import Persistence
 from services.scraper.instagram.settings import InstagramSettings
 from services.scraper.instagram.transport import HostNotAllowed
 from services.scraper.intake import MAX_IMAGE_BYTES, Photo, Refusal, judge, too_large
+from services.scraper.journal import Journal
 from services.scraper.ledger import Ledger
 from services.scraper.traffic import TrafficLog
 from tagloom.artifacts.collection import HashtagSource, ProfileSource

@@ -45,7 +45,7 @@ def test_help_imports_nothing_heavy() -> None:
     ("arguments", "says"),
     [
         (["scrpae"], "did you mean 'scrape'?"),
-        (["scrape", "--collection", "a"], "exactly one of --folder, --hashtag and --profile"),
+        (["scrape", "--collection", "a"], "exactly one of --folder, --zip, --s3"),
         (["scrape", "--collection", "a", "--folder", ".", "--posts", "1"], "taken whole"),
         (["filter", "--collection", "a", "--dataset", "a", "--resolution", "1"], "range"),
         (["generate", "--network", "n", "--seeds", "3-1", "--out", "o"], "range of seeds"),

@@ -15,9 +15,9 @@ import pytest
 from instagram_server import Answer, InstagramServer
 from instagram_world import Profile, make_posts
 
+from services.scraper import journal
 from services.scraper.catalog import delete_collection
 from services.scraper.collect import CollectRequest, collect
-from services.scraper.instagram import journal
 from services.scraper.ledger import from_lines
 from tagloom.artifacts import layout
 from tagloom.artifacts.collection import HashtagSource, Item, ProfileSource, Source

@@ -1,8 +1,8 @@
-"""How far an unfinished collection has come: saved after every post, read after a kill.
+"""How far an unfinished collection has come: saved as it goes, read after a kill.
 
-Items lie in parts that are written once, and in the cursor as long as they fill no part; the
-cursor also holds Instaloader's frozen iterator, which knows the next post. Each save is one atomic
-write of the cursor, so that items and iterator always agree.
+Items lie in parts that are written once, and in the cursor as long as they fill no part; from
+Instagram, the cursor also holds Instaloader's frozen iterator, which knows the next post. Each save
+is one atomic write of the cursor, so that items and iterator always agree.
 """
 
 from __future__ import annotations
@@ -80,8 +80,8 @@ class Journal:
         """Until when Instagram is to be left alone."""
         return self._cursor.not_before
 
-    def save(self, new_items: list[Item], frozen: dict[str, Any]) -> None:
-        """A post is done: its items, and where to go on."""
+    def save(self, new_items: list[Item], frozen: dict[str, Any] | None = None) -> None:
+        """Some items are done; `frozen` is where to go on, for sources that have an order."""
         parts, items = self._cursor.parts, (*self._cursor.items, *new_items)
         if len(items) >= _PART_ITEMS:
             # The part first. If this is as far as it gets, the old cursor counts, and the part

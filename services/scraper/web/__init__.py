@@ -1,0 +1,1 @@
+"""Lists of addresses as a source: many hosts at once, each treated with manners."""
