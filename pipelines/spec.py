@@ -118,15 +118,21 @@ class FilterSpec(_Section):
     """the profile of thresholds to begin with"""
     thresholds: dict[str, Annotated[float, Field(strict=True)] | Literal[False]] = {}
     """check: its own bound, or `off` to skip the check"""
-    crop: Literal["center", "tiles"] = "center"
+    crop: Literal["center", "subject", "tiles"] = "center"
     tile_size: int = Field(default=0, ge=0, le=4096)
     """side of a tile in source px; 0: the judged resolution"""
+    overlap: float = Field(default=0, ge=0, le=0.75)
+    """share of its side that a tile may have in common with the next one, at most"""
     output_size: int = Field(default=0, ge=0, le=4096)
     """side of the training images in px, a power of two; 0: the judged resolution"""
     held_out: float = Field(default=0.2, ge=0, le=0.5)
     """share of the squares kept away from training, to score against"""
     seed: int = Field(default=0, ge=0, lt=2**31)
     """chooses the held-out squares"""
+    labels: Literal["hashtag", "folder"] | None = None
+    """write a class for each image, for `train: {conditional: true}`"""
+    classes: tuple[str, ...] = ()
+    """the classes in the order of their numbers; empty: every folder"""
 
     @model_validator(mode="after")
     def _sizes(self) -> FilterSpec:
@@ -136,6 +142,12 @@ class FilterSpec(_Section):
             raise ValueError(f"{field} must be a power of two, which {output} is not")
         if self.tile_size and self.crop != "tiles":
             raise ValueError("tile_size needs crop: tiles")
+        if self.overlap and self.crop != "tiles":
+            raise ValueError("overlap needs crop: tiles")
+        if self.classes and self.labels is None:
+            raise ValueError("classes needs labels: hashtag or folder")
+        if self.labels == "hashtag" and len(self.classes) < 2:
+            raise ValueError("labels: hashtag needs at least two classes")
         return self
 
 

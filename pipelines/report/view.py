@@ -22,6 +22,7 @@ from pipelines.report.training import RunView, run_view
 from pipelines.report.walls import LeftOut, Photo, VerdictRow, left_out, verdict_rows, walls
 from pipelines.report.words import count, duration
 from pipelines.spec import Credit
+from tagloom.v1 import filter_pb2
 
 __all__ = ["Banner", "View", "build_view"]
 
@@ -187,10 +188,16 @@ def _filtered(materials: Materials) -> str:
     dataset = materials.dataset
     crop = dataset.crop
     output = crop.output_size or dataset.resolution
-    if crop.mode == 2:  # Crop.MODE_TILES
+    if crop.mode == filter_pb2.Crop.MODE_TILES:
+        apart = f"overlap by at most {crop.overlap:.0%}" if crop.overlap else "do not overlap"
         cut = (
             f"what stayed was cut into squares of {crop.tile_size or dataset.resolution} px that "
-            f"do not overlap, reduced to {output} px"
+            f"{apart}, reduced to {output} px"
+        )
+    elif crop.mode == filter_pb2.Crop.MODE_SUBJECT:
+        cut = (
+            "of what stayed the largest square, moved to where the subject is, was reduced to "
+            f"{output} px"
         )
     else:
         cut = f"of what stayed the largest centred square was reduced to {output} px"

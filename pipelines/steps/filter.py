@@ -55,23 +55,31 @@ def filter_request(
     The dataset's id follows from the photos' bytes: a folder that was copied or touched makes a new
     collection, but not a new dataset, so nothing is trained twice.
     """
+    # What came later is left out where it is not used: older datasets keep their ids.
+    unused = {name for name in ("overlap", "labels", "classes") if not getattr(spec, name)}
     inputs = {
         "photos": collection.content_sha256,
-        "filter": spec.model_dump(mode="json"),
+        "filter": spec.model_dump(mode="json", exclude=unused),
         "salt": salt,
     }
-    modes = {"center": filter_pb2.Crop.MODE_CENTER, "tiles": filter_pb2.Crop.MODE_TILES}
     request = filter_pb2.CreateDatasetRequest(
         dataset_id=resource_id(experiment, inputs),
         collection=collection.name,
         resolution=spec.resolution,
         crop=filter_pb2.Crop(
-            mode=modes[spec.crop], tile_size=spec.tile_size, output_size=spec.output_size
+            mode=f"MODE_{spec.crop.upper()}",
+            tile_size=spec.tile_size,
+            overlap=spec.overlap,
+            output_size=spec.output_size,
         ),
         held_out_ratio=spec.held_out,
         seed=spec.seed,
         profile=spec.profile,
     )
+    if spec.labels:
+        request.labels.MergeFrom(
+            filter_pb2.LabelSource(kind=f"KIND_{spec.labels.upper()}", classes=spec.classes)
+        )
     for check, bound in spec.thresholds.items():
         request.thresholds.add(
             check=check, enabled=bound is not False, value=0.0 if bound is False else bound

@@ -1,7 +1,11 @@
 """The zip that StyleGAN trainers read: stored PNGs `00000/img00000000.png`, and `dataset.json`.
 
-The bytes depend on the images and their order alone: no compression (its output changes with the
-zlib version), fixed times and attributes. So the SHA-256 of the file names the dataset's content.
+`dataset.json` holds `{"labels": null}`, or for classes `{"labels": [[name, number], …]}`, to which
+their names are added (`"classes"`); readers of the format pass over them.
+
+The bytes depend on the images, their labels and their order alone: no compression (its output
+changes with the zlib version), fixed times and attributes. So the SHA-256 of the file names the
+dataset's content.
 """
 
 from __future__ import annotations
@@ -10,9 +14,10 @@ import hashlib
 import io
 import json
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from PIL import Image
 
@@ -34,8 +39,11 @@ def encode_png(image: Image.Image) -> bytes:
 class DatasetZip:
     """Writes one archive, image by image, in constant memory. Use as a context manager."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, classes: Sequence[str] = ()) -> None:
+        """classes: their names in the order of their numbers; without any, no image has a label."""
         self._path = path
+        self._classes = tuple(classes)
+        self._labels: list[tuple[str, int]] = []
         self._zip = zipfile.ZipFile(path, "w", zipfile.ZIP_STORED)
         self.count = 0
         """images so far"""
@@ -50,14 +58,21 @@ class DatasetZip:
         traceback: TracebackType | None,
     ) -> None:
         if error is None:
-            self._write("dataset.json", json.dumps({"labels": None}).encode())
+            document: dict[str, Any] = {"labels": None}
+            if self._classes:
+                document = {"labels": self._labels, "classes": self._classes}
+            self._write("dataset.json", json.dumps(document).encode())
         self._zip.close()
 
-    def add(self, png: bytes) -> None:
-        """Appends one image."""
+    def add(self, png: bytes, label: str = "") -> str:
+        """Appends one image, of the class `label` where there are classes; returns its name."""
         index = f"{self.count:08d}"
-        self._write(f"{index[:5]}/img{index}.png", png)
+        name = f"{index[:5]}/img{index}.png"
+        if self._classes:
+            self._labels.append((name, self._classes.index(label)))
+        self._write(name, png)
         self.count += 1
+        return name
 
     def sha256(self) -> str:
         """Of the finished file."""

@@ -11,24 +11,23 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from pydantic import ValidationError
-
 from services.filter.checks import CHECKS, FORMAT
 from services.filter.crop import RESIZE_FILTER
 from services.filter.decode import FORMATS, MAX_PIXELS
 from services.filter.judge import judge_collection
-from services.filter.packing import squares_of, write_zips
+from services.filter.labels import LABEL, Classes, classes_of, label_result
+from services.filter.packing import count_classes, count_squares, write_zips
+from services.filter.photos import load_collection, load_items, sources_of
 from services.filter.processes import Processes
 from services.filter.request import BuildRequest
 from services.filter.scoring import score_images
 from services.filter.verdicts import encode_verdicts
 from tagloom.artifacts import layout
 from tagloom.artifacts.base import now
-from tagloom.artifacts.collection import Collection, Item, content_hash
 from tagloom.artifacts.dataset import Dataset, Verdict
-from tagloom.errors import AlreadyExists, DataLoss, FailedPrecondition, NotFound
+from tagloom.errors import AlreadyExists, FailedPrecondition, NotFound
 from tagloom.progress import Report
-from tagloom.store.interface import ObjectNotFound, Store
+from tagloom.store.interface import Store
 
 __all__ = ["Built", "build_dataset", "existing_dataset"]
 
@@ -61,7 +60,7 @@ def existing_dataset(store: Store, request: BuildRequest) -> Dataset | None:
         dataset = Dataset.load(store, layout.dataset_manifest(request.dataset), name)
     except NotFound:
         return None
-    collection = _load_collection(store, request.collection)
+    collection = load_collection(store, request.collection)
     asked = (
         f"collections/{request.collection}",
         collection.content_sha256,
@@ -70,6 +69,7 @@ def existing_dataset(store: Store, request: BuildRequest) -> Dataset | None:
         request.thresholds,
         request.held_out_ratio,
         request.seed,
+        request.labels,
     )
     there = (
         dataset.collection,
@@ -79,6 +79,7 @@ def existing_dataset(store: Store, request: BuildRequest) -> Dataset | None:
         dataset.thresholds,
         dataset.held_out_ratio,
         dataset.seed,
+        dataset.labels,
     )
     if asked != there:
         raise AlreadyExists(
@@ -94,22 +95,32 @@ def build_dataset(store: Store, request: BuildRequest, report: Report) -> Built:
     """Makes the dataset; the one that is there already when it is the same.
 
     Raises InvalidArgument, NotFound (RESOURCE_NOT_FOUND), AlreadyExists (RESOURCE_EXISTS),
-    FailedPrecondition (COLLECTION_EMPTY, NO_IMAGES_LEFT), DataLoss, ResourceExhausted (DISK_FULL),
-    and Cancelled from `report`.
+    FailedPrecondition (COLLECTION_EMPTY, NO_IMAGES_LEFT, NO_CLASSES, CLASS_UNKNOWN, CLASS_EMPTY),
+    DataLoss, ResourceExhausted (DISK_FULL), and Cancelled from `report`.
     """
     request = request.checked()
     if (dataset := existing_dataset(store, request)) is not None:
         return Built(dataset, made=False)
-    collection = _load_collection(store, request.collection)
-    sources = _sources(store, request.collection, collection)
+    collection = load_collection(store, request.collection)
+    items = load_items(store, collection)
+    sources = sources_of(items)
+    labels = request.labels
+    classes = classes_of(items, labels, f"collections/{collection.id}") if labels else None
+    known = classes.by_sha256 if classes else {}
+    demands = {sha: label_result(known.get(sha, ""), labels) for sha in sources} if labels else {}
     enabled = [threshold.check for threshold in request.thresholds if threshold.enabled]
     with Processes(store.url, len(sources)) as processes:
         scores = score_images(store, processes, list(sources), enabled, report)
         report("judge", 0, len(sources))
         verdicts = [
-            _counted(verdict, request)
+            verdict.model_copy(
+                update={
+                    "label": known.get(verdict.sha256, ""),
+                    "tiles": count_squares(verdict, request) if verdict.kept else 0,
+                }
+            )
             for verdict in judge_collection(
-                sources, scores.measured, request.thresholds, request.resolution
+                sources, scores.measured, request.thresholds, request.resolution, demands
             )
         ]
         rejected = Counter(check for verdict in verdicts for check in verdict.failed_checks)
@@ -117,7 +128,10 @@ def build_dataset(store: Store, request: BuildRequest, report: Report) -> Built:
         if not kept:
             raise _none_left(verdicts, rejected)
         report("judge", len(sources), len(sources), f"{len(kept)} of {len(sources)} images stay")
-        packed = write_zips(store, processes, request, kept, report)
+        names = _classes_left(classes, kept, request)
+        packed = write_zips(store, processes, request, kept, names, report)
+    squares = packed.squares
+    verdicts = [v.model_copy(update={"squares": squares.get(v.sha256, ())}) for v in verdicts]
     store.put(layout.dataset_verdicts(request.dataset), encode_verdicts(verdicts))
     dataset = Dataset(
         id=request.dataset,
@@ -139,53 +153,35 @@ def build_dataset(store: Store, request: BuildRequest, report: Report) -> Built:
         seed=request.seed,
         content_sha256=packed.content_sha256,
         held_out_sha256=packed.held_out_sha256,
+        labels=request.labels,
+        classes=count_classes(kept, names, packed),
     )
     dataset.create(store, layout.dataset_manifest(request.dataset), f"datasets/{request.dataset}")
     report("write", 1, 1, f"{packed.train} squares to train on, {packed.held_out} held out")
     return Built(dataset, True, rejected, scores.scanned, scores.seconds)
 
 
-def _load_collection(store: Store, collection_id: str) -> Collection:
-    key = layout.collection_manifest(collection_id)
-    return Collection.load(store, key, f"collections/{collection_id}")
-
-
-def _sources(store: Store, collection_id: str, collection: Collection) -> dict[str, str]:
-    """Hash to source of every stored image, each once, in the order of the collection."""
-    key = layout.collection_items(collection_id)
-    sources: dict[str, str] = {}
-    try:
-        for line in store.get(key).splitlines():
-            item = Item.model_validate_json(line)
-            if item.state == "stored":
-                sources.setdefault(item.sha256, item.source)
-        damaged = content_hash(sources) != collection.content_sha256
-    except (ObjectNotFound, ValidationError):
-        damaged = True
-    if damaged:
-        raise DataLoss(
-            f"{key} does not hold the images that its manifest promises; collect the photos again.",
-            reason="COLLECTION_DAMAGED",
-            key=key,
-        )
-    if not sources:
+def _classes_left(
+    classes: Classes | None, kept: Sequence[Verdict], request: BuildRequest
+) -> tuple[str, ...]:
+    """The classes that have a photo left. One that was asked for by name must have some."""
+    if classes is None or request.labels is None:
+        return ()
+    left = {verdict.label for verdict in kept}
+    empty = [name for name in classes.names if name not in left]
+    if empty and (request.labels.classes or len(classes.names) - len(empty) < 2):
         raise FailedPrecondition(
-            f"collections/{collection_id} holds no images; collect some photos first.",
-            reason="COLLECTION_EMPTY",
-            resource=f"collections/{collection_id}",
+            f"No photo of the class {empty[0]!r} stays; collect more of it, loosen the checks that "
+            "reject its photos, or leave the class out.",
+            reason="CLASS_EMPTY",
+            label=empty[0],
         )
-    return sources
-
-
-def _counted(verdict: Verdict, request: BuildRequest) -> Verdict:
-    """With the number of its squares."""
-    tiles = len(squares_of(verdict, request)) if verdict.kept else 0
-    return verdict.model_copy(update={"tiles": tiles})
+    return tuple(name for name in classes.names if name in left)
 
 
 def _none_left(verdicts: Sequence[Verdict], rejected: Counter[str]) -> FailedPrecondition:
-    counts = {check: rejected[check] for check in CHECKS if rejected[check]}
-    loosened = [check for check in counts if check != FORMAT]
+    counts = {check: rejected[check] for check in (*CHECKS, LABEL) if rejected[check]}
+    loosened = [check for check in counts if check not in (FORMAT, LABEL)]
     undecodable = _undecodable(verdicts)
     if not loosened:
         sentence = (

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from services.filter.request import BuildRequest
 from tagloom.artifacts import layout
-from tagloom.artifacts.dataset import Box, CheckResult, Crop, Dataset, Threshold, Verdict
+from tagloom.artifacts.dataset import (
+    Box,
+    CheckResult,
+    Crop,
+    Dataset,
+    LabelSource,
+    Threshold,
+    Verdict,
+)
 from tagloom.errors import InvalidArgument
 from tagloom.v1 import filter_pb2
 
@@ -26,6 +36,7 @@ def build_request(request: filter_pb2.CreateDatasetRequest) -> BuildRequest:
         held_out_ratio=request.held_out_ratio,
         seed=request.seed,
         profile=request.profile,
+        labels=_labels(request.labels) if request.HasField("labels") else None,
     ).checked()
 
 
@@ -35,15 +46,23 @@ def dataset_id(name: str) -> str:
     return value
 
 
+_MODES: dict[filter_pb2.Crop.Mode, Literal["center", "subject", "tiles"]] = {
+    filter_pb2.Crop.MODE_CENTER: "center",
+    filter_pb2.Crop.MODE_TILES: "tiles",
+    filter_pb2.Crop.MODE_SUBJECT: "subject",
+}
+_KINDS: dict[filter_pb2.LabelSource.Kind, Literal["hashtag", "folder"]] = {
+    filter_pb2.LabelSource.KIND_HASHTAG: "hashtag",
+    filter_pb2.LabelSource.KIND_FOLDER: "folder",
+}
+
+
 def _crop(crop: filter_pb2.Crop) -> Crop:
-    modes = {
-        filter_pb2.Crop.MODE_UNSPECIFIED: "center",
-        filter_pb2.Crop.MODE_CENTER: "center",
-        filter_pb2.Crop.MODE_TILES: "tiles",
-    }
-    if crop.mode not in modes:
+    mode = _MODES.get(crop.mode or filter_pb2.Crop.MODE_CENTER)
+    if mode is None:
         raise InvalidArgument(
-            f"Crop mode {crop.mode} is not known to this server; use MODE_CENTER or MODE_TILES.",
+            f"Crop mode {crop.mode} is not known to this server; use MODE_CENTER, MODE_SUBJECT or "
+            "MODE_TILES.",
             reason="CROP_MODE_UNKNOWN",
             field="crop.mode",
         )
@@ -54,18 +73,28 @@ def _crop(crop: filter_pb2.Crop) -> Crop:
                 reason="CROP_SIZE_NEGATIVE",
                 field=f"crop.{field}",
             )
-    return Crop.model_validate(
-        {
-            "mode": modes[crop.mode],
-            "tile_size": crop.tile_size,
-            "output_size": crop.output_size,
-        }
+    return Crop(
+        mode=mode, tile_size=crop.tile_size, overlap=crop.overlap, output_size=crop.output_size
     )
+
+
+def _labels(labels: filter_pb2.LabelSource) -> LabelSource | None:
+    if labels.kind == filter_pb2.LabelSource.KIND_UNSPECIFIED and not labels.classes:
+        return None
+    kind = _KINDS.get(labels.kind)
+    if kind is None:
+        raise InvalidArgument(
+            f"Labels of the kind {labels.kind} are not known to this server; use KIND_HASHTAG or "
+            "KIND_FOLDER.",
+            reason="LABEL_KIND_UNKNOWN",
+            field="labels.kind",
+        )
+    return LabelSource(kind=kind, classes=tuple(labels.classes))
 
 
 def dataset_message(dataset: Dataset) -> filter_pb2.Dataset:
     """A dataset as clients see it."""
-    modes = {"center": filter_pb2.Crop.MODE_CENTER, "tiles": filter_pb2.Crop.MODE_TILES}
+    modes = {name: number for number, name in _MODES.items()}
     message = filter_pb2.Dataset(
         name=f"datasets/{dataset.id}",
         collection=dataset.collection,
@@ -73,6 +102,7 @@ def dataset_message(dataset: Dataset) -> filter_pb2.Dataset:
         crop=filter_pb2.Crop(
             mode=modes[dataset.crop.mode],
             tile_size=dataset.crop.tile_size,
+            overlap=dataset.crop.overlap,
             output_size=dataset.crop.output_size,
         ),
         thresholds=[
@@ -89,7 +119,18 @@ def dataset_message(dataset: Dataset) -> filter_pb2.Dataset:
         content_sha256=dataset.content_sha256,
         held_out_sha256=dataset.held_out_sha256,
         profile=dataset.profile,
+        classes=[
+            filter_pb2.LabelClass(
+                name=entry.name, train_count=entry.train, held_out_count=entry.held_out
+            )
+            for entry in dataset.classes
+        ],
+        resize_filter=dataset.resize_filter,
     )
+    if dataset.labels is not None:
+        kinds = {name: number for number, name in _KINDS.items()}
+        message.labels.kind = kinds[dataset.labels.kind]
+        message.labels.classes.extend(dataset.labels.classes)
     message.create_time.FromDatetime(dataset.create_time)
     return message
 
@@ -105,6 +146,17 @@ def verdict_message(verdict: Verdict) -> filter_pb2.Verdict:
         width=verdict.width,
         height=verdict.height,
         tile_count=verdict.tiles,
+        squares=[
+            filter_pb2.Square(
+                left=square.left,
+                top=square.top,
+                side=square.side,
+                held_out=square.held_out,
+                file=square.file,
+            )
+            for square in verdict.squares
+        ],
+        label=verdict.label,
     )
 
 

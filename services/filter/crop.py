@@ -6,17 +6,17 @@ All of it is arithmetic on sizes, hashes and a seed; pixels are touched by `cut`
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import PIL
 from PIL import Image
 
-from tagloom.artifacts.dataset import Crop
+from tagloom.artifacts.dataset import Crop, Square
 
-__all__ = ["RESIZE_FILTER", "Square", "SquareId", "cut", "held_out", "squares"]
+__all__ = ["RESIZE_FILTER", "SquareId", "cut", "held_out", "squares"]
 
 RESIZE_FILTER = f"Pillow {PIL.__version__} LANCZOS on uint8 sRGB, each square cut before resizing"
 """Pillow widens its kernel by the reduction's ratio, so this one does not alias (Parmar, Zhang and
@@ -27,33 +27,42 @@ SquareId = tuple[str, int]
 """(SHA-256 of the image, index of the square within it)"""
 
 
-@dataclass(frozen=True, slots=True)
-class Square:
-    """A square of source pixels, in the upright image."""
-
-    left: int
-    top: int
-    side: int
-
-
-def squares(width: int, height: int, crop: Crop, resolution: int) -> list[Square]:
+def squares(
+    width: int, height: int, crop: Crop, resolution: int, focus: float = 0.5
+) -> list[Square]:
     """The squares to cut from an image of this size, row by row.
 
-    center: the largest centred square. tiles: as many squares of `tile_size` (0: `resolution`)
-    as fit without overlap, the grid centred; an image too small for one gives its largest centred
-    square instead (it passed the resolution check, which allows less than the full size).
+    center: the largest centred square. subject: the largest square, at `focus` along the longer
+    side (0: its beginning, 1: its end). tiles: as many squares of `tile_size` (0: `resolution`)
+    as fit; an image too small for one gives its largest centred square instead (it passed the
+    resolution check, which allows less than the full size). Without `overlap` tiles touch and
+    their grid is centred. With it there are as many as can be spread evenly from edge to edge
+    without sharing more than `overlap` of their side with the next one; along a side where that
+    gives no more than touching tiles do, they touch.
     """
     short = min(width, height)
     if short < 1:
         return []
-    side = short if crop.mode == "center" else min(crop.tile_size or resolution, short)
-    across, down = (1, 1) if crop.mode == "center" else (width // side, height // side)
-    left, top = (width - across * side) // 2, (height - down * side) // 2
+    if crop.mode != "tiles":
+        at = focus if crop.mode == "subject" else 0.5
+        return [Square(left=int(at * (width - short)), top=int(at * (height - short)), side=short)]
+    side = min(crop.tile_size or resolution, short)
     return [
-        Square(left + column * side, top + row * side, side)
-        for row in range(down)
-        for column in range(across)
+        Square(left=left, top=top, side=side)
+        for top in _starts(height, side, crop.overlap)
+        for left in _starts(width, side, crop.overlap)
     ]
+
+
+def _starts(length: int, side: int, overlap: float) -> list[int]:
+    """Where tiles of `side` begin along a side of `length` px (both ≥ 1, length ≥ side)."""
+    count, rest = divmod(length, side)
+    step = max(1, math.ceil(side * (1 - overlap)))
+    more = 1 + (length - side) // step
+    if more <= count:
+        first = rest // 2
+        return [first + side * index for index in range(count)]
+    return [index * (length - side) // (more - 1) for index in range(more)]
 
 
 def cut(rgb: npt.NDArray[np.uint8], square: Square, output_size: int) -> Image.Image:
@@ -65,14 +74,22 @@ def cut(rgb: npt.NDArray[np.uint8], square: Square, output_size: int) -> Image.I
     return image.resize((output_size, output_size), Image.Resampling.LANCZOS)
 
 
-def held_out(ids: Sequence[SquareId], ratio: float, seed: int) -> frozenset[SquareId]:
+def held_out(
+    ids: Sequence[SquareId], ratio: float, seed: int, *, whole_images: bool = False
+) -> frozenset[SquareId]:
     """Which squares are kept from training: round(ratio * n), but at least one and never all.
 
     Chosen by a hash of seed and id, so that the choice depends on neither order nor machine, and
-    adding an image changes it little. Squares never overlap, so the two sets share no pixel; but
-    tiles of one photo touch, and a held-out tile resembles its neighbours: a score against
-    held-out tiles tells memorising apart less strictly than one against other photos would.
+    adding an image changes it little. Squares that do not overlap share no pixel; but tiles of one
+    photo touch, and a held-out tile resembles its neighbours: a score against held-out tiles tells
+    memorising apart less strictly than one against other photos would.
+
+    whole_images: all squares of an image go to one side, as they must where they overlap.
     """
+    if whole_images:
+        images = [(sha256, 0) for sha256 in dict.fromkeys(sha256 for sha256, _ in ids)]
+        aside = {sha256 for sha256, _ in held_out(images, ratio, seed)}
+        return frozenset(square for square in ids if square[0] in aside)
     if ratio <= 0 or len(ids) < 2:
         return frozenset()
     count = min(max(1, round(ratio * len(ids))), len(ids) - 1)

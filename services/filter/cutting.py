@@ -5,26 +5,39 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from services.filter.archive import encode_png
-from services.filter.crop import Square, cut
+from services.filter.crop import cut, squares
 from services.filter.decode import Undecodable, decode
 from services.filter.images import read_image
 from services.filter.processes import worker_store
+from services.filter.saliency import focus
+from tagloom.artifacts.dataset import Box, Crop, Square
 from tagloom.errors import DataLoss
 
-__all__ = ["ToCut", "cut_image"]
+__all__ = ["Cut", "ToCut", "cut_image"]
 
 
 @dataclass(frozen=True, slots=True)
 class ToCut:
-    """An image, and where to cut it."""
+    """An image, and how to cut it."""
 
     sha256: str
-    squares: tuple[Square, ...]
-    output_size: int
-    """px"""
+    crop: Crop
+    """with its output size"""
+    resolution: int
+    """judged for, px"""
+    boxes: tuple[Box, ...] = ()
+    """faces that were found and let pass: they are part of the subject"""
 
 
-def cut_image(piece: ToCut) -> list[bytes]:
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """One square, and the PNG that it became."""
+
+    square: Square
+    png: bytes
+
+
+def cut_image(piece: ToCut) -> list[Cut]:
     """The squares as PNG files. Raises DataLoss, as `read_image` does."""
     try:
         photo = decode(read_image(worker_store(), piece.sha256))
@@ -34,4 +47,8 @@ def cut_image(piece: ToCut) -> list[bytes]:
             reason="IMAGE_DAMAGED",
             sha256=piece.sha256,
         ) from error
-    return [encode_png(cut(photo.rgb, square, piece.output_size)) for square in piece.squares]
+    at = focus(photo.rgb, piece.boxes) if piece.crop.mode == "subject" else 0.5
+    found = squares(photo.width, photo.height, piece.crop, piece.resolution, at)
+    return [
+        Cut(square, encode_png(cut(photo.rgb, square, piece.crop.output_size))) for square in found
+    ]

@@ -17,17 +17,20 @@ def judge_collection(
     measured: Mapping[str, Mapping[str, Measured]],
     thresholds: Sequence[Threshold],
     resolution: int,
+    demands: Mapping[str, CheckResult] | None = None,
 ) -> list[Verdict]:
     """The verdict on every image of a collection for training at `resolution` px, in its order.
 
     `sources`: hash to source. `measured`: hash to check to score; an undecodable image has that
     of `format` alone, and its other results are left out. An image stays when every check that
-    ran and is on passes. Checks that compare are asked last, and told which images passed the
-    others.
+    ran and is on passes, and the demand on it that comes from elsewhere (`demands`, by hash).
+    Checks that compare are asked last, and told which images passed the others.
     """
     on = [threshold for threshold in thresholds if threshold.enabled]
     alone = [threshold for threshold in on if CHECKS[threshold.check].relate is None]
     results = {sha256: _results(measured.get(sha256, {}), alone, resolution) for sha256 in sources}
+    for sha256, result in (demands or {}).items():
+        results[sha256].append(result)
     for threshold in on:
         if CHECKS[threshold.check].relate is not None:
             for sha256, result in _compared(sources, measured, results, threshold):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import textwrap
+from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -12,7 +13,7 @@ from services.filter.decode import Undecodable, decode
 from services.filter.images import read_image
 from services.filter.verdicts import find_verdict
 from tagloom.artifacts import layout
-from tagloom.artifacts.dataset import CheckResult, Crop, Dataset, Verdict
+from tagloom.artifacts.dataset import CheckResult, Dataset, Square, Verdict
 from tagloom.errors import InvalidArgument
 from tagloom.store.interface import Store
 
@@ -56,7 +57,10 @@ def render_verdict(store: Store, dataset_id: str, sha256: str, max_side: int = 0
     picture = Image.fromarray(photo.fit(side))
     draw, scale = ImageDraw.Draw(picture), picture.width / photo.width
     if verdict.kept:
-        _draw_squares(draw, photo.width, photo.height, dataset.crop, dataset.resolution, scale)
+        cut = verdict.squares or squares(
+            photo.width, photo.height, dataset.crop, dataset.resolution
+        )  # of a table from before squares were written down
+        _draw_squares(draw, cut, scale)
     for result in verdict.results:
         _draw_boxes(draw, result, scale)
     color = _GOOD if verdict.kept else _BAD
@@ -75,10 +79,8 @@ def _sentence(verdict: Verdict) -> str:
     return " ".join(result.detail for result in verdict.results if not result.passed)
 
 
-def _draw_squares(
-    draw: ImageDraw.ImageDraw, width: int, height: int, crop: Crop, resolution: int, scale: float
-) -> None:
-    for square in squares(width, height, crop, resolution):
+def _draw_squares(draw: ImageDraw.ImageDraw, cut: Sequence[Square], scale: float) -> None:
+    for square in cut:
         left, top, side = (value * scale for value in (square.left, square.top, square.side))
         draw.rectangle((left, top, left + side - 1, top + side - 1), outline=_CUT_COLOR)
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from services.filter.labels import checked_labels
 from services.filter.profile import DEFAULT, profile
 from tagloom.artifacts import layout
-from tagloom.artifacts.dataset import Crop, Threshold
+from tagloom.artifacts.dataset import Crop, LabelSource, Threshold
 from tagloom.errors import InvalidArgument
 
 __all__ = ["BuildRequest"]
 
 _SIDES = (4, 4096)
 _MAX_HELD_OUT = 0.5
+_MAX_OVERLAP = 0.75
+"""of a tile: at 0.75 every pixel lies in 16 tiles, and copies crowd out variety"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,7 @@ class BuildRequest:
     seed: int = 0
     profile: str = DEFAULT
     """one that comes with the package"""
+    labels: LabelSource | None = None
 
     def checked(self) -> BuildRequest:
         """With defaults in place. Raises InvalidArgument naming the field."""
@@ -71,6 +75,14 @@ class BuildRequest:
                 reason="TILE_SIZE_INVALID",
                 field="crop.tile_size",
             )
+        overlap = self.crop.overlap
+        if not 0 <= overlap <= _MAX_OVERLAP or (overlap and self.crop.mode != "tiles"):
+            raise InvalidArgument(
+                f"Tiles cannot overlap by {overlap:g}; choose 0 to {_MAX_OVERLAP} with the crop "
+                "mode tiles, and none with the others.",
+                reason="OVERLAP_INVALID",
+                field="crop.overlap",
+            )
         if not 0 <= self.held_out_ratio <= _MAX_HELD_OUT:  # refuses NaN as well
             raise InvalidArgument(
                 f"A held-out ratio of {self.held_out_ratio} is out of range; choose 0 to "
@@ -82,9 +94,15 @@ class BuildRequest:
             dataset=self.dataset,
             collection=self.collection,
             resolution=self.resolution,
-            crop=Crop(mode=self.crop.mode, tile_size=tile_size, output_size=output_size),
+            crop=Crop(
+                mode=self.crop.mode,
+                tile_size=tile_size,
+                overlap=overlap,
+                output_size=output_size,
+            ),
             thresholds=profile(self.thresholds, self.profile),
             held_out_ratio=self.held_out_ratio,
             seed=self.seed,
             profile=self.profile or DEFAULT,
+            labels=checked_labels(self.labels),
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -33,6 +33,15 @@ _RESULT = pa.struct(
         ("related", pa.string()),
     ]
 )
+_SQUARE = pa.struct(
+    [
+        ("left", pa.int32()),
+        ("top", pa.int32()),
+        ("side", pa.int32()),
+        ("held_out", pa.bool_()),
+        ("file", pa.string()),
+    ]
+)
 _SCHEMA = pa.schema(
     [
         ("sha256", pa.string()),
@@ -43,6 +52,8 @@ _SCHEMA = pa.schema(
         ("width", pa.int32()),
         ("height", pa.int32()),
         ("tiles", pa.int32()),
+        ("squares", pa.list_(_SQUARE)),
+        ("label", pa.string()),
     ]
 )
 
@@ -75,7 +86,7 @@ def read_verdicts(
                 first += size
     except (pa.ArrowException, OSError, ObjectNotFound) as error:
         raise _damaged(key) from error
-    return [Verdict.model_validate(row) for row in rows[:limit]], total
+    return [_verdict(row) for row in rows[:limit]], total
 
 
 def find_verdict(store: Store, dataset_id: str, sha256: str) -> Verdict:
@@ -87,7 +98,7 @@ def find_verdict(store: Store, dataset_id: str, sha256: str) -> Verdict:
     except (pa.ArrowException, OSError, ObjectNotFound) as error:
         raise _damaged(key) from error
     for row in table.to_pylist():
-        return Verdict.model_validate(row)
+        return _verdict(row)
     raise NotFound(
         f"datasets/{dataset_id} has no verdict on {sha256[:80]!r}; list its verdicts to see the "
         "images that were judged.",
@@ -95,6 +106,17 @@ def find_verdict(store: Store, dataset_id: str, sha256: str) -> Verdict:
         field="sha256",
         sha256=sha256[:80],
     )
+
+
+def _verdict(row: Mapping[str, Any]) -> Verdict:
+    return Verdict.model_validate(_known(row))
+
+
+def _known(value: Any) -> Any:
+    """Columns that came later are missing, or null, in older tables: their defaults hold."""
+    if isinstance(value, Mapping):
+        return {key: _known(part) for key, part in value.items() if part is not None}
+    return [_known(part) for part in value] if isinstance(value, list) else value
 
 
 def _committed(store: Store, dataset_id: str) -> str:

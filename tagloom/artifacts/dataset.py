@@ -9,15 +9,27 @@ from pydantic import Field
 
 from tagloom.artifacts.base import Manifest, Record
 
-__all__ = ["Box", "CheckResult", "Crop", "Dataset", "Threshold", "Verdict"]
+__all__ = [
+    "Box",
+    "CheckResult",
+    "Crop",
+    "Dataset",
+    "LabelClass",
+    "LabelSource",
+    "Square",
+    "Threshold",
+    "Verdict",
+]
 
 
 class Crop(Record):
     """How squares are cut."""
 
-    mode: Literal["center", "tiles"] = "center"
+    mode: Literal["center", "subject", "tiles"] = "center"
     tile_size: int = 0
     """side of a tile in source pixels; 0: the judged resolution"""
+    overlap: float = 0.0
+    """tiles: the largest share of its side that a tile may have in common with the next one"""
     output_size: int = 0
     """side of the written images in pixels; 0: the judged resolution"""
 
@@ -28,6 +40,37 @@ class Threshold(Record):
     check: str
     enabled: bool = True
     value: float
+
+
+class LabelSource(Record):
+    """Where the labels of the training images come from."""
+
+    kind: Literal["hashtag", "folder"]
+    """hashtag: a tag of the photo's caption; folder: the first folder of its path"""
+    classes: tuple[str, ...] = ()
+    """in the order of their numbers; empty: those that the collection has, sorted"""
+
+
+class LabelClass(Record):
+    """One class of a dataset; its number is its place."""
+
+    name: str
+    train: int
+    """squares to train on"""
+    held_out: int
+    """squares held out"""
+
+
+class Square(Record):
+    """A square of source pixels in the upright image, and the training image that it became."""
+
+    left: int
+    top: int
+    side: int
+    held_out: bool = False
+    """whether it lies in held_out.zip"""
+    file: str = ""
+    """its name there"""
 
 
 class Box(Record):
@@ -68,6 +111,10 @@ class Verdict(Record):
     height: int = 0
     tiles: int = 0
     """squares cut from it, held-out ones included"""
+    squares: tuple[Square, ...] = ()
+    """those squares; empty in tables of older versions"""
+    label: str = ""
+    """its class; empty without labels"""
 
 
 class Dataset(Manifest):
@@ -101,6 +148,10 @@ class Dataset(Manifest):
     """of images.zip"""
     held_out_sha256: str
     """of held_out.zip; empty when nothing is held out"""
+    labels: LabelSource | None = None
+    """None: without labels"""
+    classes: tuple[LabelClass, ...] = ()
+    """in the order of their numbers"""
 
     @property
     def image_size(self) -> int:

@@ -30,11 +30,33 @@ __all__ = ["filter_command", "verdicts_command"]
     help="default, strict or lenient; or a YAML file of bounds (`faces: off`, `sharpness: 0.5`) "
     "that differ from the default.",
 )
-@click.option("--crop", type=click.Choice(["center", "tiles"]), default="center", show_default=True)
+@click.option(
+    "--crop",
+    type=click.Choice(["center", "subject", "tiles"]),
+    default="center",
+    show_default=True,
+    help="The largest square in the centre, or where the subject is; or a grid of squares.",
+)
 @click.option("--tile-size", type=click.IntRange(1, 4096), help="Side of a tile in source pixels.")
+@click.option(
+    "--overlap",
+    type=click.FloatRange(0, 0.75),
+    help="Share of its side that a tile may have in common with the next one, at most.",
+)
 @click.option("--output-size", type=click.IntRange(4, 4096), help="Side of the training images.")
 @click.option("--held-out", type=click.FloatRange(0, 0.5), default=0.2, show_default=True)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option(
+    "--labels",
+    type=click.Choice(["hashtag", "folder"]),
+    help="Write a class for each image, for `train --cond`: by hashtag of its caption, or by the "
+    "first folder of its path.",
+)
+@click.option(
+    "--classes",
+    metavar="A,B,…",
+    help="Names of the classes, in the order of their numbers (hashtags need them).",
+)
 @command_options
 def filter_command(
     session: Session,
@@ -44,31 +66,47 @@ def filter_command(
     profile: str | None,
     crop: str,
     tile_size: int | None,
+    overlap: float | None,
     output_size: int | None,
     held_out: float,
     seed: int,
+    labels: str | None,
+    classes: str | None,
 ) -> None:
     """Judge a collection's images, cut squares from those that stay, write a dataset."""
     if tile_size and crop != "tiles":
         raise click.UsageError("--tile-size needs --crop tiles.")
+    if overlap and crop != "tiles":
+        raise click.UsageError("--overlap needs --crop tiles.")
+    if classes and not labels:
+        raise click.UsageError("--classes needs --labels.")
+    if labels == "hashtag" and not classes:
+        raise click.UsageError("--labels hashtag needs --classes, such as --classes cat,dog.")
     from tagloom.cli.output import plain
     from tagloom.cli.profile import read_profile
     from tagloom.v1 import filter_pb2
 
     name, thresholds = read_profile(profile) if profile else ("", [])
-    modes = {"center": filter_pb2.Crop.MODE_CENTER, "tiles": filter_pb2.Crop.MODE_TILES}
     request = filter_pb2.CreateDatasetRequest(
         dataset_id=dataset,
         collection=f"collections/{collection.removeprefix('collections/')}",
         resolution=resolution,
         crop=filter_pb2.Crop(
-            mode=modes[crop], tile_size=tile_size or 0, output_size=output_size or 0
+            mode=f"MODE_{crop.upper()}",
+            tile_size=tile_size or 0,
+            overlap=overlap or 0.0,
+            output_size=output_size or 0,
         ),
         held_out_ratio=held_out,
         seed=seed,
         profile=name,
         thresholds=thresholds,
     )
+    if labels:
+        names = [name.strip() for name in (classes or "").split(",") if name.strip()]
+        request.labels.MergeFrom(
+            filter_pb2.LabelSource(kind=f"KIND_{labels.upper()}", classes=names)
+        )
     with session.clients("filter") as clients, Bars() as bars:
         result = clients.wait(
             clients.filter.CreateDataset(request),
@@ -79,6 +117,7 @@ def filter_command(
         plain(result),
         f"{result.name}: {result.kept_count:,} of {result.judged_count:,} images kept; "
         f"{result.train_count:,} squares to train on, {result.held_out_count:,} held out.\n"
+        f"{_classes_line(result)}"
         f"Why: tagloom verdicts {dataset}{session.store_options}",
     )
 
@@ -130,6 +169,11 @@ def verdicts_command(
         {"dataset": name, "verdicts": [plain(verdict) for verdict in verdicts]},
         f"{text}\n\n{kept} of {len(verdicts)} kept.{tail}",
     )
+
+
+def _classes_line(dataset: filter_pb2.Dataset) -> str:
+    counts = ", ".join(f"{c.name} {c.train_count:,}" for c in dataset.classes)
+    return f"Classes, with squares to train on: {counts}.\n" if counts else ""
 
 
 def _why(verdict: filter_pb2.Verdict) -> str:

@@ -27,7 +27,7 @@ from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17tagloom/v1/filter.proto\x12\ntagloom.v1\x1a#google/longrunning/operations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x92\x01\n\x04\x43rop\x12#\n\x04mode\x18\x01 \x01(\x0e\x32\x15.tagloom.v1.Crop.Mode\x12\x11\n\ttile_size\x18\x02 \x01(\x05\x12\x13\n\x0boutput_size\x18\x03 \x01(\x05\"=\n\x04Mode\x12\x14\n\x10MODE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bMODE_CENTER\x10\x01\x12\x0e\n\nMODE_TILES\x10\x02\":\n\tThreshold\x12\r\n\x05\x63heck\x18\x01 \x01(\t\x12\x0f\n\x07\x65nabled\x18\x02 \x01(\x08\x12\r\n\x05value\x18\x03 \x01(\x01\"\xec\x02\n\x07\x44\x61taset\x12\x0c\n\x04name\x18\x01 \x01(\t\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ncollection\x18\x03 \x01(\t\x12\x12\n\nresolution\x18\x04 \x01(\x05\x12\x1e\n\x04\x63rop\x18\x05 \x01(\x0b\x32\x10.tagloom.v1.Crop\x12)\n\nthresholds\x18\x06 \x03(\x0b\x32\x15.tagloom.v1.Threshold\x12\x14\n\x0cjudged_count\x18\x07 \x01(\x03\x12\x12\n\nkept_count\x18\x08 \x01(\x03\x12\x16\n\x0erejected_count\x18\t \x01(\x03\x12\x13\n\x0btrain_count\x18\n \x01(\x03\x12\x16\n\x0eheld_out_count\x18\x0b \x01(\x03\x12\x16\n\x0e\x63ontent_sha256\x18\x0c \x01(\t\x12\x17\n\x0fheld_out_sha256\x18\r \x01(\t\x12\x0f\n\x07profile\x18\x0e \x01(\t\"\xb5\x01\n\x0b\x43heckResult\x12\r\n\x05\x63heck\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x01\x12\x0c\n\x04unit\x18\x03 \x01(\t\x12\x11\n\tthreshold\x18\x04 \x01(\x01\x12\x0f\n\x07minimum\x18\x05 \x01(\x08\x12\x0e\n\x06passed\x18\x06 \x01(\x08\x12\x1e\n\x05\x62oxes\x18\x07 \x03(\x0b\x32\x0f.tagloom.v1.Box\x12\x0e\n\x06\x64\x65tail\x18\x08 \x01(\t\x12\x16\n\x0erelated_sha256\x18\t \x01(\t\"N\n\x03\x42ox\x12\x0c\n\x04left\x18\x01 \x01(\x01\x12\x0b\n\x03top\x18\x02 \x01(\x01\x12\r\n\x05right\x18\x03 \x01(\x01\x12\x0e\n\x06\x62ottom\x18\x04 \x01(\x01\x12\r\n\x05score\x18\x05 \x01(\x01\"\xab\x01\n\x07Verdict\x12\x0e\n\x06sha256\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12\x0c\n\x04kept\x18\x03 \x01(\x08\x12\x15\n\rfailed_checks\x18\x04 \x03(\t\x12(\n\x07results\x18\x05 \x03(\x0b\x32\x17.tagloom.v1.CheckResult\x12\r\n\x05width\x18\x06 \x01(\x05\x12\x0e\n\x06height\x18\x07 \x01(\x05\x12\x12\n\ntile_count\x18\x08 \x01(\x05\"\xe8\x01\n\x14\x43reateDatasetRequest\x12\x12\n\ndataset_id\x18\x01 \x01(\t\x12\x12\n\ncollection\x18\x02 \x01(\t\x12\x12\n\nresolution\x18\x03 \x01(\x05\x12\x1e\n\x04\x63rop\x18\x04 \x01(\x0b\x32\x10.tagloom.v1.Crop\x12)\n\nthresholds\x18\x05 \x03(\x0b\x32\x15.tagloom.v1.Threshold\x12\x16\n\x0eheld_out_ratio\x18\x06 \x01(\x01\x12\x0c\n\x04seed\x18\x07 \x01(\x03\x12\x12\n\nrequest_id\x18\x08 \x01(\t\x12\x0f\n\x07profile\x18\t \x01(\t\"!\n\x11GetDatasetRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"<\n\x13ListDatasetsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"V\n\x14ListDatasetsResponse\x12%\n\x08\x64\x61tasets\x18\x01 \x03(\x0b\x32\x13.tagloom.v1.Dataset\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"L\n\x13ListVerdictsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"V\n\x14ListVerdictsResponse\x12%\n\x08verdicts\x18\x01 \x03(\x0b\x32\x13.tagloom.v1.Verdict\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"F\n\x14RenderVerdictRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t\x12\x10\n\x08max_side\x18\x03 \x01(\x05\"%\n\x15RenderVerdictResponse\x12\x0c\n\x04jpeg\x18\x01 \x01(\x0c\"$\n\x14\x44\x65leteDatasetRequest\x12\x0c\n\x04name\x18\x01 \x01(\t2\x8b\x04\n\rFilterService\x12q\n\rCreateDataset\x12 .tagloom.v1.CreateDatasetRequest\x1a\x1d.google.longrunning.Operation\"\x1f\xca\x41\x1c\n\x07\x44\x61taset\x12\x11OperationMetadata\x12@\n\nGetDataset\x12\x1d.tagloom.v1.GetDatasetRequest\x1a\x13.tagloom.v1.Dataset\x12Q\n\x0cListDatasets\x12\x1f.tagloom.v1.ListDatasetsRequest\x1a .tagloom.v1.ListDatasetsResponse\x12Q\n\x0cListVerdicts\x12\x1f.tagloom.v1.ListVerdictsRequest\x1a .tagloom.v1.ListVerdictsResponse\x12T\n\rRenderVerdict\x12 .tagloom.v1.RenderVerdictRequest\x1a!.tagloom.v1.RenderVerdictResponse\x12I\n\rDeleteDataset\x12 .tagloom.v1.DeleteDatasetRequest\x1a\x16.google.protobuf.Emptyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17tagloom/v1/filter.proto\x12\ntagloom.v1\x1a#google/longrunning/operations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb5\x01\n\x04\x43rop\x12#\n\x04mode\x18\x01 \x01(\x0e\x32\x15.tagloom.v1.Crop.Mode\x12\x11\n\ttile_size\x18\x02 \x01(\x05\x12\x13\n\x0boutput_size\x18\x03 \x01(\x05\x12\x0f\n\x07overlap\x18\x04 \x01(\x01\"O\n\x04Mode\x12\x14\n\x10MODE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bMODE_CENTER\x10\x01\x12\x0e\n\nMODE_TILES\x10\x02\x12\x10\n\x0cMODE_SUBJECT\x10\x03\"\x8b\x01\n\x0bLabelSource\x12*\n\x04kind\x18\x01 \x01(\x0e\x32\x1c.tagloom.v1.LabelSource.Kind\x12\x0f\n\x07\x63lasses\x18\x02 \x03(\t\"?\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x10\n\x0cKIND_HASHTAG\x10\x01\x12\x0f\n\x0bKIND_FOLDER\x10\x02\"G\n\nLabelClass\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0btrain_count\x18\x02 \x01(\x03\x12\x16\n\x0eheld_out_count\x18\x03 \x01(\x03\":\n\tThreshold\x12\r\n\x05\x63heck\x18\x01 \x01(\t\x12\x0f\n\x07\x65nabled\x18\x02 \x01(\x08\x12\r\n\x05value\x18\x03 \x01(\x01\"\xd5\x03\n\x07\x44\x61taset\x12\x0c\n\x04name\x18\x01 \x01(\t\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ncollection\x18\x03 \x01(\t\x12\x12\n\nresolution\x18\x04 \x01(\x05\x12\x1e\n\x04\x63rop\x18\x05 \x01(\x0b\x32\x10.tagloom.v1.Crop\x12)\n\nthresholds\x18\x06 \x03(\x0b\x32\x15.tagloom.v1.Threshold\x12\x14\n\x0cjudged_count\x18\x07 \x01(\x03\x12\x12\n\nkept_count\x18\x08 \x01(\x03\x12\x16\n\x0erejected_count\x18\t \x01(\x03\x12\x13\n\x0btrain_count\x18\n \x01(\x03\x12\x16\n\x0eheld_out_count\x18\x0b \x01(\x03\x12\x16\n\x0e\x63ontent_sha256\x18\x0c \x01(\t\x12\x17\n\x0fheld_out_sha256\x18\r \x01(\t\x12\x0f\n\x07profile\x18\x0e \x01(\t\x12\'\n\x06labels\x18\x0f \x01(\x0b\x32\x17.tagloom.v1.LabelSource\x12\'\n\x07\x63lasses\x18\x10 \x03(\x0b\x32\x16.tagloom.v1.LabelClass\x12\x15\n\rresize_filter\x18\x11 \x01(\t\"\xb5\x01\n\x0b\x43heckResult\x12\r\n\x05\x63heck\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x01\x12\x0c\n\x04unit\x18\x03 \x01(\t\x12\x11\n\tthreshold\x18\x04 \x01(\x01\x12\x0f\n\x07minimum\x18\x05 \x01(\x08\x12\x0e\n\x06passed\x18\x06 \x01(\x08\x12\x1e\n\x05\x62oxes\x18\x07 \x03(\x0b\x32\x0f.tagloom.v1.Box\x12\x0e\n\x06\x64\x65tail\x18\x08 \x01(\t\x12\x16\n\x0erelated_sha256\x18\t \x01(\t\"N\n\x03\x42ox\x12\x0c\n\x04left\x18\x01 \x01(\x01\x12\x0b\n\x03top\x18\x02 \x01(\x01\x12\r\n\x05right\x18\x03 \x01(\x01\x12\x0e\n\x06\x62ottom\x18\x04 \x01(\x01\x12\r\n\x05score\x18\x05 \x01(\x01\"\xdf\x01\n\x07Verdict\x12\x0e\n\x06sha256\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12\x0c\n\x04kept\x18\x03 \x01(\x08\x12\x15\n\rfailed_checks\x18\x04 \x03(\t\x12(\n\x07results\x18\x05 \x03(\x0b\x32\x17.tagloom.v1.CheckResult\x12\r\n\x05width\x18\x06 \x01(\x05\x12\x0e\n\x06height\x18\x07 \x01(\x05\x12\x12\n\ntile_count\x18\x08 \x01(\x05\x12#\n\x07squares\x18\t \x03(\x0b\x32\x12.tagloom.v1.Square\x12\r\n\x05label\x18\n \x01(\t\"Q\n\x06Square\x12\x0c\n\x04left\x18\x01 \x01(\x05\x12\x0b\n\x03top\x18\x02 \x01(\x05\x12\x0c\n\x04side\x18\x03 \x01(\x05\x12\x10\n\x08held_out\x18\x04 \x01(\x08\x12\x0c\n\x04\x66ile\x18\x05 \x01(\t\"\x91\x02\n\x14\x43reateDatasetRequest\x12\x12\n\ndataset_id\x18\x01 \x01(\t\x12\x12\n\ncollection\x18\x02 \x01(\t\x12\x12\n\nresolution\x18\x03 \x01(\x05\x12\x1e\n\x04\x63rop\x18\x04 \x01(\x0b\x32\x10.tagloom.v1.Crop\x12)\n\nthresholds\x18\x05 \x03(\x0b\x32\x15.tagloom.v1.Threshold\x12\x16\n\x0eheld_out_ratio\x18\x06 \x01(\x01\x12\x0c\n\x04seed\x18\x07 \x01(\x03\x12\x12\n\nrequest_id\x18\x08 \x01(\t\x12\x0f\n\x07profile\x18\t \x01(\t\x12\'\n\x06labels\x18\n \x01(\x0b\x32\x17.tagloom.v1.LabelSource\"!\n\x11GetDatasetRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"<\n\x13ListDatasetsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"V\n\x14ListDatasetsResponse\x12%\n\x08\x64\x61tasets\x18\x01 \x03(\x0b\x32\x13.tagloom.v1.Dataset\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"L\n\x13ListVerdictsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"V\n\x14ListVerdictsResponse\x12%\n\x08verdicts\x18\x01 \x03(\x0b\x32\x13.tagloom.v1.Verdict\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"F\n\x14RenderVerdictRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t\x12\x10\n\x08max_side\x18\x03 \x01(\x05\"%\n\x15RenderVerdictResponse\x12\x0c\n\x04jpeg\x18\x01 \x01(\x0c\"$\n\x14\x44\x65leteDatasetRequest\x12\x0c\n\x04name\x18\x01 \x01(\t2\x8b\x04\n\rFilterService\x12q\n\rCreateDataset\x12 .tagloom.v1.CreateDatasetRequest\x1a\x1d.google.longrunning.Operation\"\x1f\xca\x41\x1c\n\x07\x44\x61taset\x12\x11OperationMetadata\x12@\n\nGetDataset\x12\x1d.tagloom.v1.GetDatasetRequest\x1a\x13.tagloom.v1.Dataset\x12Q\n\x0cListDatasets\x12\x1f.tagloom.v1.ListDatasetsRequest\x1a .tagloom.v1.ListDatasetsResponse\x12Q\n\x0cListVerdicts\x12\x1f.tagloom.v1.ListVerdictsRequest\x1a .tagloom.v1.ListVerdictsResponse\x12T\n\rRenderVerdict\x12 .tagloom.v1.RenderVerdictRequest\x1a!.tagloom.v1.RenderVerdictResponse\x12I\n\rDeleteDataset\x12 .tagloom.v1.DeleteDatasetRequest\x1a\x16.google.protobuf.Emptyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,37 +37,45 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FILTERSERVICE'].methods_by_name['CreateDataset']._loaded_options = None
   _globals['_FILTERSERVICE'].methods_by_name['CreateDataset']._serialized_options = b'\312A\034\n\007Dataset\022\021OperationMetadata'
   _globals['_CROP']._serialized_start=139
-  _globals['_CROP']._serialized_end=285
-  _globals['_CROP_MODE']._serialized_start=224
-  _globals['_CROP_MODE']._serialized_end=285
-  _globals['_THRESHOLD']._serialized_start=287
-  _globals['_THRESHOLD']._serialized_end=345
-  _globals['_DATASET']._serialized_start=348
-  _globals['_DATASET']._serialized_end=712
-  _globals['_CHECKRESULT']._serialized_start=715
-  _globals['_CHECKRESULT']._serialized_end=896
-  _globals['_BOX']._serialized_start=898
-  _globals['_BOX']._serialized_end=976
-  _globals['_VERDICT']._serialized_start=979
-  _globals['_VERDICT']._serialized_end=1150
-  _globals['_CREATEDATASETREQUEST']._serialized_start=1153
-  _globals['_CREATEDATASETREQUEST']._serialized_end=1385
-  _globals['_GETDATASETREQUEST']._serialized_start=1387
-  _globals['_GETDATASETREQUEST']._serialized_end=1420
-  _globals['_LISTDATASETSREQUEST']._serialized_start=1422
-  _globals['_LISTDATASETSREQUEST']._serialized_end=1482
-  _globals['_LISTDATASETSRESPONSE']._serialized_start=1484
-  _globals['_LISTDATASETSRESPONSE']._serialized_end=1570
-  _globals['_LISTVERDICTSREQUEST']._serialized_start=1572
-  _globals['_LISTVERDICTSREQUEST']._serialized_end=1648
-  _globals['_LISTVERDICTSRESPONSE']._serialized_start=1650
-  _globals['_LISTVERDICTSRESPONSE']._serialized_end=1736
-  _globals['_RENDERVERDICTREQUEST']._serialized_start=1738
-  _globals['_RENDERVERDICTREQUEST']._serialized_end=1808
-  _globals['_RENDERVERDICTRESPONSE']._serialized_start=1810
-  _globals['_RENDERVERDICTRESPONSE']._serialized_end=1847
-  _globals['_DELETEDATASETREQUEST']._serialized_start=1849
-  _globals['_DELETEDATASETREQUEST']._serialized_end=1885
-  _globals['_FILTERSERVICE']._serialized_start=1888
-  _globals['_FILTERSERVICE']._serialized_end=2411
+  _globals['_CROP']._serialized_end=320
+  _globals['_CROP_MODE']._serialized_start=241
+  _globals['_CROP_MODE']._serialized_end=320
+  _globals['_LABELSOURCE']._serialized_start=323
+  _globals['_LABELSOURCE']._serialized_end=462
+  _globals['_LABELSOURCE_KIND']._serialized_start=399
+  _globals['_LABELSOURCE_KIND']._serialized_end=462
+  _globals['_LABELCLASS']._serialized_start=464
+  _globals['_LABELCLASS']._serialized_end=535
+  _globals['_THRESHOLD']._serialized_start=537
+  _globals['_THRESHOLD']._serialized_end=595
+  _globals['_DATASET']._serialized_start=598
+  _globals['_DATASET']._serialized_end=1067
+  _globals['_CHECKRESULT']._serialized_start=1070
+  _globals['_CHECKRESULT']._serialized_end=1251
+  _globals['_BOX']._serialized_start=1253
+  _globals['_BOX']._serialized_end=1331
+  _globals['_VERDICT']._serialized_start=1334
+  _globals['_VERDICT']._serialized_end=1557
+  _globals['_SQUARE']._serialized_start=1559
+  _globals['_SQUARE']._serialized_end=1640
+  _globals['_CREATEDATASETREQUEST']._serialized_start=1643
+  _globals['_CREATEDATASETREQUEST']._serialized_end=1916
+  _globals['_GETDATASETREQUEST']._serialized_start=1918
+  _globals['_GETDATASETREQUEST']._serialized_end=1951
+  _globals['_LISTDATASETSREQUEST']._serialized_start=1953
+  _globals['_LISTDATASETSREQUEST']._serialized_end=2013
+  _globals['_LISTDATASETSRESPONSE']._serialized_start=2015
+  _globals['_LISTDATASETSRESPONSE']._serialized_end=2101
+  _globals['_LISTVERDICTSREQUEST']._serialized_start=2103
+  _globals['_LISTVERDICTSREQUEST']._serialized_end=2179
+  _globals['_LISTVERDICTSRESPONSE']._serialized_start=2181
+  _globals['_LISTVERDICTSRESPONSE']._serialized_end=2267
+  _globals['_RENDERVERDICTREQUEST']._serialized_start=2269
+  _globals['_RENDERVERDICTREQUEST']._serialized_end=2339
+  _globals['_RENDERVERDICTRESPONSE']._serialized_start=2341
+  _globals['_RENDERVERDICTRESPONSE']._serialized_end=2378
+  _globals['_DELETEDATASETREQUEST']._serialized_start=2380
+  _globals['_DELETEDATASETREQUEST']._serialized_end=2416
+  _globals['_FILTERSERVICE']._serialized_start=2419
+  _globals['_FILTERSERVICE']._serialized_end=2942
 # @@protoc_insertion_point(module_scope)

@@ -13,22 +13,52 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Crop(_message.Message):
-    __slots__ = ("mode", "tile_size", "output_size")
+    __slots__ = ("mode", "tile_size", "output_size", "overlap")
     class Mode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         MODE_UNSPECIFIED: _ClassVar[Crop.Mode]
         MODE_CENTER: _ClassVar[Crop.Mode]
         MODE_TILES: _ClassVar[Crop.Mode]
+        MODE_SUBJECT: _ClassVar[Crop.Mode]
     MODE_UNSPECIFIED: Crop.Mode
     MODE_CENTER: Crop.Mode
     MODE_TILES: Crop.Mode
+    MODE_SUBJECT: Crop.Mode
     MODE_FIELD_NUMBER: _ClassVar[int]
     TILE_SIZE_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_SIZE_FIELD_NUMBER: _ClassVar[int]
+    OVERLAP_FIELD_NUMBER: _ClassVar[int]
     mode: Crop.Mode
     tile_size: int
     output_size: int
-    def __init__(self, mode: _Optional[_Union[Crop.Mode, str]] = ..., tile_size: _Optional[int] = ..., output_size: _Optional[int] = ...) -> None: ...
+    overlap: float
+    def __init__(self, mode: _Optional[_Union[Crop.Mode, str]] = ..., tile_size: _Optional[int] = ..., output_size: _Optional[int] = ..., overlap: _Optional[float] = ...) -> None: ...
+
+class LabelSource(_message.Message):
+    __slots__ = ("kind", "classes")
+    class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        KIND_UNSPECIFIED: _ClassVar[LabelSource.Kind]
+        KIND_HASHTAG: _ClassVar[LabelSource.Kind]
+        KIND_FOLDER: _ClassVar[LabelSource.Kind]
+    KIND_UNSPECIFIED: LabelSource.Kind
+    KIND_HASHTAG: LabelSource.Kind
+    KIND_FOLDER: LabelSource.Kind
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    CLASSES_FIELD_NUMBER: _ClassVar[int]
+    kind: LabelSource.Kind
+    classes: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, kind: _Optional[_Union[LabelSource.Kind, str]] = ..., classes: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class LabelClass(_message.Message):
+    __slots__ = ("name", "train_count", "held_out_count")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TRAIN_COUNT_FIELD_NUMBER: _ClassVar[int]
+    HELD_OUT_COUNT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    train_count: int
+    held_out_count: int
+    def __init__(self, name: _Optional[str] = ..., train_count: _Optional[int] = ..., held_out_count: _Optional[int] = ...) -> None: ...
 
 class Threshold(_message.Message):
     __slots__ = ("check", "enabled", "value")
@@ -41,7 +71,7 @@ class Threshold(_message.Message):
     def __init__(self, check: _Optional[str] = ..., enabled: _Optional[bool] = ..., value: _Optional[float] = ...) -> None: ...
 
 class Dataset(_message.Message):
-    __slots__ = ("name", "create_time", "collection", "resolution", "crop", "thresholds", "judged_count", "kept_count", "rejected_count", "train_count", "held_out_count", "content_sha256", "held_out_sha256", "profile")
+    __slots__ = ("name", "create_time", "collection", "resolution", "crop", "thresholds", "judged_count", "kept_count", "rejected_count", "train_count", "held_out_count", "content_sha256", "held_out_sha256", "profile", "labels", "classes", "resize_filter")
     NAME_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
@@ -56,6 +86,9 @@ class Dataset(_message.Message):
     CONTENT_SHA256_FIELD_NUMBER: _ClassVar[int]
     HELD_OUT_SHA256_FIELD_NUMBER: _ClassVar[int]
     PROFILE_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    CLASSES_FIELD_NUMBER: _ClassVar[int]
+    RESIZE_FILTER_FIELD_NUMBER: _ClassVar[int]
     name: str
     create_time: _timestamp_pb2.Timestamp
     collection: str
@@ -70,7 +103,10 @@ class Dataset(_message.Message):
     content_sha256: str
     held_out_sha256: str
     profile: str
-    def __init__(self, name: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., collection: _Optional[str] = ..., resolution: _Optional[int] = ..., crop: _Optional[_Union[Crop, _Mapping]] = ..., thresholds: _Optional[_Iterable[_Union[Threshold, _Mapping]]] = ..., judged_count: _Optional[int] = ..., kept_count: _Optional[int] = ..., rejected_count: _Optional[int] = ..., train_count: _Optional[int] = ..., held_out_count: _Optional[int] = ..., content_sha256: _Optional[str] = ..., held_out_sha256: _Optional[str] = ..., profile: _Optional[str] = ...) -> None: ...
+    labels: LabelSource
+    classes: _containers.RepeatedCompositeFieldContainer[LabelClass]
+    resize_filter: str
+    def __init__(self, name: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., collection: _Optional[str] = ..., resolution: _Optional[int] = ..., crop: _Optional[_Union[Crop, _Mapping]] = ..., thresholds: _Optional[_Iterable[_Union[Threshold, _Mapping]]] = ..., judged_count: _Optional[int] = ..., kept_count: _Optional[int] = ..., rejected_count: _Optional[int] = ..., train_count: _Optional[int] = ..., held_out_count: _Optional[int] = ..., content_sha256: _Optional[str] = ..., held_out_sha256: _Optional[str] = ..., profile: _Optional[str] = ..., labels: _Optional[_Union[LabelSource, _Mapping]] = ..., classes: _Optional[_Iterable[_Union[LabelClass, _Mapping]]] = ..., resize_filter: _Optional[str] = ...) -> None: ...
 
 class CheckResult(_message.Message):
     __slots__ = ("check", "score", "unit", "threshold", "minimum", "passed", "boxes", "detail", "related_sha256")
@@ -109,7 +145,7 @@ class Box(_message.Message):
     def __init__(self, left: _Optional[float] = ..., top: _Optional[float] = ..., right: _Optional[float] = ..., bottom: _Optional[float] = ..., score: _Optional[float] = ...) -> None: ...
 
 class Verdict(_message.Message):
-    __slots__ = ("sha256", "source", "kept", "failed_checks", "results", "width", "height", "tile_count")
+    __slots__ = ("sha256", "source", "kept", "failed_checks", "results", "width", "height", "tile_count", "squares", "label")
     SHA256_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     KEPT_FIELD_NUMBER: _ClassVar[int]
@@ -118,6 +154,8 @@ class Verdict(_message.Message):
     WIDTH_FIELD_NUMBER: _ClassVar[int]
     HEIGHT_FIELD_NUMBER: _ClassVar[int]
     TILE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    SQUARES_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
     sha256: str
     source: str
     kept: bool
@@ -126,10 +164,26 @@ class Verdict(_message.Message):
     width: int
     height: int
     tile_count: int
-    def __init__(self, sha256: _Optional[str] = ..., source: _Optional[str] = ..., kept: _Optional[bool] = ..., failed_checks: _Optional[_Iterable[str]] = ..., results: _Optional[_Iterable[_Union[CheckResult, _Mapping]]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., tile_count: _Optional[int] = ...) -> None: ...
+    squares: _containers.RepeatedCompositeFieldContainer[Square]
+    label: str
+    def __init__(self, sha256: _Optional[str] = ..., source: _Optional[str] = ..., kept: _Optional[bool] = ..., failed_checks: _Optional[_Iterable[str]] = ..., results: _Optional[_Iterable[_Union[CheckResult, _Mapping]]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., tile_count: _Optional[int] = ..., squares: _Optional[_Iterable[_Union[Square, _Mapping]]] = ..., label: _Optional[str] = ...) -> None: ...
+
+class Square(_message.Message):
+    __slots__ = ("left", "top", "side", "held_out", "file")
+    LEFT_FIELD_NUMBER: _ClassVar[int]
+    TOP_FIELD_NUMBER: _ClassVar[int]
+    SIDE_FIELD_NUMBER: _ClassVar[int]
+    HELD_OUT_FIELD_NUMBER: _ClassVar[int]
+    FILE_FIELD_NUMBER: _ClassVar[int]
+    left: int
+    top: int
+    side: int
+    held_out: bool
+    file: str
+    def __init__(self, left: _Optional[int] = ..., top: _Optional[int] = ..., side: _Optional[int] = ..., held_out: _Optional[bool] = ..., file: _Optional[str] = ...) -> None: ...
 
 class CreateDatasetRequest(_message.Message):
-    __slots__ = ("dataset_id", "collection", "resolution", "crop", "thresholds", "held_out_ratio", "seed", "request_id", "profile")
+    __slots__ = ("dataset_id", "collection", "resolution", "crop", "thresholds", "held_out_ratio", "seed", "request_id", "profile", "labels")
     DATASET_ID_FIELD_NUMBER: _ClassVar[int]
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
     RESOLUTION_FIELD_NUMBER: _ClassVar[int]
@@ -139,6 +193,7 @@ class CreateDatasetRequest(_message.Message):
     SEED_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     PROFILE_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
     dataset_id: str
     collection: str
     resolution: int
@@ -148,7 +203,8 @@ class CreateDatasetRequest(_message.Message):
     seed: int
     request_id: str
     profile: str
-    def __init__(self, dataset_id: _Optional[str] = ..., collection: _Optional[str] = ..., resolution: _Optional[int] = ..., crop: _Optional[_Union[Crop, _Mapping]] = ..., thresholds: _Optional[_Iterable[_Union[Threshold, _Mapping]]] = ..., held_out_ratio: _Optional[float] = ..., seed: _Optional[int] = ..., request_id: _Optional[str] = ..., profile: _Optional[str] = ...) -> None: ...
+    labels: LabelSource
+    def __init__(self, dataset_id: _Optional[str] = ..., collection: _Optional[str] = ..., resolution: _Optional[int] = ..., crop: _Optional[_Union[Crop, _Mapping]] = ..., thresholds: _Optional[_Iterable[_Union[Threshold, _Mapping]]] = ..., held_out_ratio: _Optional[float] = ..., seed: _Optional[int] = ..., request_id: _Optional[str] = ..., profile: _Optional[str] = ..., labels: _Optional[_Union[LabelSource, _Mapping]] = ...) -> None: ...
 
 class GetDatasetRequest(_message.Message):
     __slots__ = ("name",)

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from services.filter.archive import DatasetZip, encode_png
+from tagloom.artifacts.labels import read_labels
 
 PICTURES = [np.random.RandomState(seed).randint(0, 255, (16, 16, 3)) for seed in range(3)]
 
@@ -38,6 +39,17 @@ def test_layout(tmp_path):
             assert (read.format, read.mode) == ("PNG", "RGB")
             np.testing.assert_array_equal(np.asarray(read), picture)
         assert zipped.testzip() is None
+
+
+def test_classes_are_numbered_in_their_order(tmp_path):
+    with DatasetZip(tmp_path / "images.zip", ["dog", "cat"]) as archive:
+        names = [archive.add(b"", label) for label in ("cat", "dog", "cat")]
+    with zipfile.ZipFile(tmp_path / "images.zip") as zipped:
+        document = json.loads(zipped.read("dataset.json"))
+        labels = read_labels(zipped, names, "datasets/d")
+    assert document["classes"] == ["dog", "cat"]
+    assert document["labels"] == [[names[0], 1], [names[1], 0], [names[2], 1]]
+    assert labels.rows(np.arange(3)).tolist() == [[0, 1], [1, 0], [0, 1]]
 
 
 def test_same_images_same_bytes(tmp_path, monkeypatch):

@@ -30,6 +30,7 @@ from services.filter.profile import profile
 from services.filter.request import BuildRequest
 from services.filter.verdicts import find_verdict, read_verdicts
 from tagloom.artifacts import layout
+from tagloom.artifacts.collection import Item
 from tagloom.artifacts.dataset import Crop, Threshold
 from tagloom.errors import (
     AlreadyExists,
@@ -150,7 +151,7 @@ def test_a_new_image_is_the_only_one_looked_at(copied, add_collection, small_pho
 
 def sha_of(store, source):
     for line in store.get(layout.collection_items("photos")).splitlines():
-        item = build.Item.model_validate_json(line)
+        item = Item.model_validate_json(line)
         if item.source == source:
             return item.sha256
     raise KeyError(source)
