@@ -8,8 +8,8 @@ of it. Beside that, what needs no comparison and so no quiet machine: how long t
 is blocked (the copy in memory), and the writing thread's CPU time. Prints one JSON document.
 
 `t64`: StyleGAN3-T, 64 px, channels up to 128. `demo`: the quickstart's network and batch. `minio`
-starts the server that `make minio` built. --stretch-s N takes shorter stretches, and the shares
-are then of the scheduled interval all the same: for a first look.
+starts the server that `make minio` built (its own CPU time counts in the wall time alone).
+--stretch-s N takes shorter stretches; the shares are of the scheduled interval all the same.
 """
 
 from __future__ import annotations
@@ -76,64 +76,71 @@ def measure(store: Store, given: argparse.Namespace) -> dict[str, Any]:
     run = plan_run(store, "benchmark", describe_dataset(store, resolution), start, requested)
     session = Session.create(store, run, random_images(resolution))
     schedule = StateSchedule()
-    for _ in range(2):
+    stretch_s = min(given.stretch_s or schedule.seconds, schedule.seconds)
+    for _ in range(3):
         session.advance()
-    started = time.perf_counter()
-    for _ in range(4):
-        session.advance()
-    step_s = (time.perf_counter() - started) / 4
-    interval_s = min(schedule.seconds, schedule.images / run.options.batch * step_s)
-    steps = max(round(min(given.stretch_s or interval_s, interval_s) / step_s), 1)
 
     writing, blocked = Writing(), []
+    steps: dict[bool, list[int]] = {True: [], False: []}
     wall: dict[bool, list[float]] = {True: [], False: []}
     cpu: dict[bool, list[float]] = {True: [], False: []}
     with DurableStates(store, session, schedule) as states:
         for turn in range(2 * given.pairs):
             with_state = turn % 2 == 0
-            began, began_cpu = time.perf_counter(), time.process_time()
+            # From one R1 phase to another, so that all stretches do the same work.
+            session.step.steps = 0
+            count, began, began_cpu = 0, time.perf_counter(), time.process_time()
             if with_state:
+                session.step.images_seen += 1  # a state of its own name
                 states.begin()
                 blocked.append(time.perf_counter() - began)
-            for _ in range(steps):
+            while (
+                time.perf_counter() - began < stretch_s
+                and count * run.options.batch < schedule.images
+            ) or count % run.options.r1_interval:
                 session.advance()
-            wall[with_state].append(time.perf_counter() - began)
-            cpu[with_state].append(time.process_time() - began_cpu)
-        first, *later = blocked
+                count += 1
+            steps[with_state].append(count)
+            wall[with_state].append((time.perf_counter() - began) / count)
+            cpu[with_state].append((time.process_time() - began_cpu) / count)
         memory = states.memory
+    step_s, step_cpu_s = statistics.median(wall[False]), statistics.median(cpu[False])
+    images_in_time = schedule.seconds / step_s * run.options.batch
+    interval_steps = min(images_in_time, schedule.images) / run.options.batch
     added = {
-        name: statistics.median(a - b for a, b in zip(times[True], times[False], strict=True))
+        name: statistics.median(a / b - 1 for a, b in zip(times[True], times[False], strict=True))
+        # Of a stretch; there is one state in the interval, which may be longer.
+        * statistics.median(steps[True])
+        / interval_steps
         for name, times in (("wall", wall), ("cpu", cpu))
     }
-    stretch_cpu = statistics.median(cpu[False]) * interval_s / statistics.median(wall[False])
-    stretch_cpu *= statistics.median(wall[False]) / (steps * step_s)
+    later = blocked[1:] or blocked
     return {
         "state_mib": round(memory / 2**20, 1),
-        "interval_s": round(interval_s, 1),
-        "images_between_states": round(interval_s / step_s * run.options.batch),
-        "steps_a_stretch": steps,
-        "share_of_wall_time": round(added["wall"] / interval_s, 4),
-        "share_of_cpu_time": round(added["cpu"] / stretch_cpu, 4),
+        "interval_s": round(interval_steps * step_s, 1),
+        "images_between_states": round(interval_steps * run.options.batch),
+        "added": {name: round(share, 4) for name, share in added.items()},
         "blocked_ms": {
-            "first": round(first * 1000, 1),
-            "median": round(statistics.median(later or blocked) * 1000, 1),
-            "most": round(max(later or blocked) * 1000, 1),
+            "first": round(blocked[0] * 1000, 1),
+            "median": round(statistics.median(later) * 1000, 1),
+            "most": round(max(later) * 1000, 1),
         },
-        "blocked_share": round(statistics.median(later or blocked) / interval_s, 5),
+        "blocked_share": round(statistics.median(later) / interval_steps / step_s, 5),
         "writing_s": {
             "wall": round(statistics.median(writing.wall), 3),
             "cpu": round(statistics.median(writing.cpu), 3),
         },
-        "writing_share_of_cpu_time": round(statistics.median(writing.cpu) / stretch_cpu, 4),
-        "stretch_s": {
-            "with": [round(seconds, 2) for seconds in wall[True]],
-            "without": [round(seconds, 2) for seconds in wall[False]],
-        },
-        "stretch_cpu_s": {
-            "with": [round(seconds, 2) for seconds in cpu[True]],
-            "without": [round(seconds, 2) for seconds in cpu[False]],
-        },
+        "writing_share_of_cpu": round(
+            statistics.median(writing.cpu) / interval_steps / step_cpu_s, 5
+        ),
+        "steps": {"with": steps[True], "without": steps[False]},
+        "step_s": {"with": _rounded(wall[True]), "without": _rounded(wall[False])},
+        "step_cpu_s": {"with": _rounded(cpu[True]), "without": _rounded(cpu[False])},
     }
+
+
+def _rounded(values: list[float]) -> list[float]:
+    return [round(value, 4) for value in values]
 
 
 @contextlib.contextmanager

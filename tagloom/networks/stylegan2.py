@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from tagloom.networks.generator import Generator
 from tagloom.networks.layers import Conv2dLayer, FullyConnectedLayer, activate
 from tagloom.networks.ops.modulated_conv2d import modulated_conv2d_stylegan2
+from tagloom.networks.ops.precision import compute_dtype, mixed_precision
 from tagloom.networks.ops.upfirdn2d import setup_filter, upsample2d
 from tagloom.networks.spec import StyleGAN2Spec
 
@@ -28,6 +29,9 @@ __all__ = [
 ]
 
 NoiseMode = Literal["const", "random", "none"]
+
+_MIXED_RESOLUTIONS = 4
+"""so many of the highest ones take part in mixed precision (arXiv 2006.06676, appendix C)"""
 
 
 class SynthesisLayer(nn.Module):
@@ -74,6 +78,7 @@ class SynthesisLayer(nn.Module):
             padding=self.padding,
             resample_filter=self.resample_filter,
             flip_weight=self.up == 1,
+            dtype=compute_dtype(),
         )
         return activate(x, self.bias, self.activation, gain, self.conv_clamp)
 
@@ -91,8 +96,10 @@ class ToRGBLayer(nn.Module):
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         styles = self.affine(w) * self.weight_gain
+        # Colours are what is seen: they are made in full precision.
+        x = x.to(self.weight.dtype)
         x = modulated_conv2d_stylegan2(x, self.weight, styles, demodulate=False)
-        return activate(x, self.bias, "linear", 1.0, self.conv_clamp)
+        return activate(x, self.bias, "linear", 1.0, self.conv_clamp).contiguous()
 
 
 class SynthesisBlock(nn.Module):
@@ -194,13 +201,15 @@ class SynthesisNetwork(nn.Module):
         if noise_mode not in ("const", "random", "none"):
             raise ValueError(f"noise_mode is const, random or none, not {noise_mode!r}")
         ws = ws.to(torch.float32)
+        mixed = self.block_resolutions[-_MIXED_RESOLUTIONS:]
         x: Tensor | None = None
         img: Tensor | None = None
         first = 0
         for resolution in self.block_resolutions:
             block: SynthesisBlock = getattr(self, f"b{resolution}")
             block_ws = ws[:, first : first + block.num_conv + block.has_torgb]
-            x, img = block(x, img, block_ws, noise_mode=noise_mode)
+            with mixed_precision(compute_dtype() if resolution in mixed else None):
+                x, img = block(x, img, block_ws, noise_mode=noise_mode)
             first += block.num_conv
         assert img is not None  # the last block always makes colours
         return img

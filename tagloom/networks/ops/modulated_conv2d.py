@@ -95,23 +95,30 @@ def modulated_conv2d_stylegan2(
     resample_filter: Tensor | None = None,
     demodulate: bool = True,
     flip_weight: bool = True,
+    dtype: torch.dtype | None = None,
 ) -> Tensor:
     """Modulated convolution as StyleGAN2 has it, with resampling and additive noise.
 
     x: [N, I, H, W]; weight: [O, I, kh, kw]; styles: [N, I].
     noise: added to the result; broadcast to its shape.
     flip_weight: False: convolve; True: correlate, as torch does.
+    dtype: of the convolution and the result; None: that of x. The demodulation is computed in
+    float32. (float16 would need styles and weights scaled against overflow, as in arXiv 2006.06676,
+    appendix C; bfloat16 reaches as far as float32.)
     """
+    if dtype is not None:
+        x = x.to(dtype, memory_format=torch.channels_last)
     y = conv2d_resample(
-        x * styles[:, :, None, None],
-        weight,
+        x * styles[:, :, None, None].to(x.dtype),
+        weight.to(x.dtype),
         f=resample_filter,
         up=up,
         down=down,
         padding=padding,
         flip_weight=flip_weight,
     )
+    noise = None if noise is None else noise.to(y.dtype)
     if demodulate:
-        dcoefs = _demodulation(weight, styles)[:, :, None, None]
+        dcoefs = _demodulation(weight, styles)[:, :, None, None].to(y.dtype)
         return y * dcoefs if noise is None else torch.addcmul(noise, y, dcoefs)
     return y if noise is None else y + noise

@@ -86,7 +86,7 @@ def build_step(config: Any, device: torch.device, **changes: Any) -> TrainingSte
         blur_sigma=0.0 if second else 4.0,
         blur_fade_kimg=1.0,
         noise_mode="random" if second else "const",
-        mixed_precision=not second,
+        mixed_precision=True,
     )
     pipe = AugmentPipe(PIPES["bgcfnc"]).to(device)
     p = torch.zeros([], dtype=torch.float64, device=device)
