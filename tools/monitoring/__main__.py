@@ -16,7 +16,8 @@ from typing import Any
 import yaml
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
-from tools.monitoring.operation import services_board, store_board
+from tools.monitoring.services import services_board
+from tools.monitoring.store import store_board
 from tools.monitoring.training import experiment_board, training_board
 
 __all__ = ["COMPONENT", "DASHBOARDS", "dashboard_files", "main", "rules_manifest"]

@@ -12,7 +12,7 @@ from grafana_foundation_sdk.models import common
 from grafana_foundation_sdk.models import dashboard as models
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
-__all__ = ["Query", "board", "grid", "lines", "number", "query_variable"]
+__all__ = ["Query", "board", "grid", "lines", "number", "quantiles", "query_variable"]
 
 _SOURCE = common.DataSourceRef(type_val="prometheus", uid="${datasource}")
 _HEIGHT = 8
@@ -193,3 +193,16 @@ def _targets(queries: Sequence[Query]) -> list[prometheus.Dataquery]:
         .ref_id(chr(ord("A") + index))
         for index, query in enumerate(queries)
     ]
+
+
+def quantiles(
+    buckets: str, matchers: str, by: str, window: str = "$__rate_interval"
+) -> tuple[Query, Query]:
+    """p50 and p99 of a histogram, by one more label where `by` names one."""
+    labels = f"le, {by}" if by else "le"
+    rate = f"sum by ({labels}) (rate({buckets}{{{matchers}}}[{window}]))"
+    name = f"{{{{{by}}}}}" if by else ""
+    return (
+        Query(f"histogram_quantile(0.5, {rate})", f"p50 {name}".strip()),
+        Query(f"histogram_quantile(0.99, {rate})", f"p99 {name}".strip()),
+    )
