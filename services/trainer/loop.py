@@ -32,6 +32,7 @@ __all__ = ["Interrupted", "train"]
 
 _LOG = logging.getLogger(__name__)
 _PROGRESS_INTERVAL_S = 1.0
+_DEAF_AT_MOST_S = 30.0
 
 
 def train(
@@ -258,12 +259,13 @@ class _Loop:
     def _tell_and_ask(self) -> bool:
         """Writes the progress, and returns whether the store holds a wish to stop.
 
-        That is done about once a second, and for at most 1 % of the time.
+        That is done about once a second, and for at most 1 % of the time, but at the latest after
+        half a minute: what took long once need not do so again.
         """
-        pause = max(_PROGRESS_INTERVAL_S, 100 * self._progress_cost)
+        pause = max(_PROGRESS_INTERVAL_S, min(100 * self._progress_cost, _DEAF_AT_MOST_S))
         if time.monotonic() - self._progress_time < pause:
             return False
-        started = time.monotonic()
+        self._progress_time = started = time.monotonic()
         if records.stop_requested(self.store, self.run.id):
             return True
         self._write_progress("train")
@@ -293,7 +295,6 @@ class _Loop:
                 fence=self.run.fence,
             ),
         )
-        self._progress_time = time.monotonic()
 
     def _tick(self) -> None:
         session = self.session

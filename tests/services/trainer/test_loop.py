@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ from services.trainer import records
 from services.trainer.attend import Interrupted
 from services.trainer.loop import train
 from services.trainer.runs import list_snapshots
+from services.trainer.schedule import StateSchedule
 from services.trainer.state import list_states
 from tagloom.artifacts import layout
 from tagloom.artifacts.run import Run
@@ -134,6 +136,22 @@ def test_stopped_through_the_store_and_continued_for_longer(
     final = records.read_progress(store, "r")
     assert final is not None
     assert final.steps == progress.steps + 2
+
+
+def test_a_stop_is_heard_however_often_the_run_is_saved(
+    store: Store, make_run: Callable[..., Run]
+) -> None:
+    make_run("r", kimg=40)
+    began = time.monotonic()
+
+    def ask(phase: str, done: int, total: int, message: str = "") -> None:
+        if done == 8:
+            records.request_stop(store, "r")
+        if time.monotonic() - began > 30:
+            raise Cancelled("Nobody has heard the wish.", reason="CANCELLED")
+
+    train(store, "r", ask, states=StateSchedule(images=4))
+    assert records.read_run(store, "r").state == "stopped"
 
 
 def test_a_report_that_cancels_leaves_a_run_that_can_go_on(
