@@ -163,8 +163,10 @@ def provision(plan: Provision, *, timeout_s: float, say: Callable[[str], None] =
     say(f"user {plan.user} may use s3://{plan.bucket}/{plan.prefix}".rstrip("/"))
 
 
-def wait_until_usable(url: str, *, timeout_s: float) -> None:
+def wait_until_usable(url: str, *, timeout_s: float, say: Callable[[str], None] = print) -> None:
     """Return once the store can be listed with the environment's keys.
+
+    `say` is told at once why it waits, and again when that changes.
 
     Raises what opening it raised last, after `timeout_s`; FailedPrecondition, InvalidArgument
     (settings that waiting does not mend) at once.
@@ -175,21 +177,26 @@ def wait_until_usable(url: str, *, timeout_s: float) -> None:
 
     # Users and buckets that are not there yet may be on their way.
     patient = (NotFound, PermissionDenied, Unauthenticated, Unavailable)
-    _until(time.monotonic() + timeout_s, look, patient)
+    _until(time.monotonic() + timeout_s, look, patient, say)
 
 
 def _until(
     deadline: float,
     attempt: Callable[[], None],
     patient: tuple[type[TagloomError], ...] = (Unavailable,),
+    say: Callable[[str], None] = lambda _: None,
 ) -> None:
+    said = ""
     while True:
         try:
             attempt()
             return
-        except patient:
+        except patient as error:
             if time.monotonic() + _LOOK_S > deadline:
                 raise
+            if error.message != said:
+                said = error.message
+                say(f"Waits for the store. {said} [{error.reason}]")
         time.sleep(_LOOK_S)
 
 

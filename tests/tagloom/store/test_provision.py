@@ -283,13 +283,20 @@ class TestFaults:
         with pytest.raises(Unauthenticated, match="check MINIO_ACCESS_KEY"):
             wait_until_usable("s3://awaited", timeout_s=0)
         waiter = subprocess.Popen(
-            [sys.executable, "-m", "tagloom.store.provision", "--wait", "--timeout-s", "30"],
+            [sys.executable, "-u", "-m", "tagloom.store.provision", "--wait", "--timeout-s", "30"],
             env=os.environ | given,
+            stdout=subprocess.PIPE,
+            text=True,
         )
-        time.sleep(1.0)
+        assert waiter.stdout is not None
+        said = waiter.stdout.readline()  # at once, so that whoever looks at the log knows
+        assert said.startswith("Waits for the store. The object store at ")
+        assert "check MINIO_ACCESS_KEY" in said
         assert waiter.poll() is None
         prepare(given)
-        assert waiter.wait(30) == 0
+        more, _ = waiter.communicate(timeout=30)
+        assert waiter.returncode == 0
+        assert said not in more, "it said the same again"
         assert list(open_store("s3://awaited", create=False).list().objects) == []
         with pytest.raises(PermissionDenied, match="no-such-bucket"):
             wait_until_usable("s3://no-such-bucket", timeout_s=0)
