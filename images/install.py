@@ -24,15 +24,17 @@ from pathlib import Path
 TOOLS = Path("/build")
 ENVIRONMENT = Path("/opt/tagloom")
 SETTINGS = Path("/run/secrets/index-settings")
-LENT_CACHE = Path("/var/cache/uv")
-"""the builder's own cache of uv, where tools/image_build.py mounts it"""
+CACHE = Path("/var/cache/uv")
+"""mounted for uv by every build, and kept between builds"""
+LENT_CACHE = Path("/var/cache/uv-lent")
+"""the machine's own cache of uv, where tools/image_build.py mounts it"""
 
 
 def main(name: str, wheels: Path | None) -> None:
     """Ends with uv's exit code if it fails."""
-    environment = {**os.environ, **settings(), "UV_LINK_MODE": "copy", "UV_NO_PROGRESS": "1"}
-    if any(LENT_CACHE.iterdir()):
-        environment["UV_CACHE_DIR"] = str(LENT_CACHE)
+    cache = LENT_CACHE if LENT_CACHE.is_dir() else CACHE
+    environment = {**os.environ, **settings(), "UV_CACHE_DIR": str(cache)}
+    environment |= {"UV_LINK_MODE": "copy", "UV_NO_PROGRESS": "1"}
     uv, python = str(TOOLS / "tools/bin/uv"), str(ENVIRONMENT / "bin/python")
     install = [uv, "pip", "install", "--no-config", "--python", python, "--no-deps"]
     names = (TOOLS / "packages" / f"{name}.txt").read_text(encoding="utf-8")

@@ -6,7 +6,7 @@ FROM ${BASE}
 RUN groupadd --gid 10001 tagloom \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin tagloom \
     && python3 -m venv --without-pip /opt/tagloom \
-    && mkdir -p /var/cache/tagloom /var/cache/uv \
+    && mkdir -p /var/cache/tagloom \
     && chown 10001:10001 /var/cache/tagloom
 # The root file system may be read-only: only /tmp and /var/cache/tagloom are written to.
 ENV PATH=/opt/tagloom/bin:/usr/local/bin:/usr/bin:/bin \

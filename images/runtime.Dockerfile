@@ -9,7 +9,7 @@ COPY images requirements.txt /build/
 FROM ${BASE}
 USER root
 RUN --mount=type=bind,from=builder,source=/build,target=/build \
-    --mount=type=cache,target=/root/.cache/uv \
+    --mount=type=cache,target=/var/cache/uv \
     --mount=type=secret,id=index-settings --mount=type=secret,id=index-ca \
     /build/install.py runtime
 ENV NUMBA_CACHE_DIR=/var/cache/tagloom/numba \

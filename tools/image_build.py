@@ -122,8 +122,11 @@ class Workshop:
             known = ", ".join(self._images)
             raise RuntimeError(f"There is no image {min(unknown)!r}; there are {known}.")
         published = [image.name for image in IMAGES if image.published]
-        with (self.folder / "lock").open("w") as lock, self.secrets() as secrets:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with contextlib.ExitStack() as stack:
+            fcntl.flock(stack.enter_context((self.folder / "lock").open("w")), fcntl.LOCK_EX)
+            for leftover in (self.folder / "tmp").iterdir():  # of a build that was killed: GBs
+                shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+            secrets = stack.enter_context(self.secrets())
             if self._local_base:
                 self._base = self._make_local_base()
             for image in IMAGES:
@@ -137,6 +140,14 @@ class Workshop:
                     self._publish(name, reference)
             self.layout.finish({f"tagloom/{name}:{version()}" for name in published})
             self._clear()
+
+    def remove(self) -> None:
+        """Removes everything that was built, 20 GB and more."""
+        # buildah keeps its storage mounted onto itself.
+        subprocess.run(
+            ["umount", str(self.folder / "storage" / "overlay")], capture_output=True, check=False
+        )
+        shutil.rmtree(self.folder)
 
     def _clear(self) -> None:
         """Removes what older sources were built into; those on top first."""
@@ -159,7 +170,7 @@ class Workshop:
         context = str(build_minio().parent if name == "minio" else ROOT)
         # A base of this machine is no registry's: do not ask one.
         local = ["--pull=never"] if image.base or self._local_base else []
-        volumes = [f"{uv_cache()}:/var/cache/uv", *debian_base.apt_volumes()]
+        volumes = [f"{uv_cache()}:/var/cache/uv-lent", *debian_base.apt_volumes()]
         self._buildah(
             "build",
             *("--isolation", "chroot", "--network", "host", "--layers=false", "--format", "oci"),
@@ -326,9 +337,13 @@ def main() -> int:
         help="make the base of this machine's Debian, where no registry of images can be reached",
     )
     parser.add_argument("--archive", type=Path, help="write all images as one tar to this file")
+    parser.add_argument("--remove", action="store_true", help="remove what was built, and no more")
     given = parser.parse_args()
     try:
         workshop = Workshop(given.base, local_base=given.local_base)
+        if given.remove:
+            workshop.remove()
+            return 0
         workshop.build(given.names)
         for line in workshop.layout.sizes():
             print(line)

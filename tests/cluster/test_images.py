@@ -129,6 +129,9 @@ def test_no_index_setting_is_in_a_layer(images: Layout, by_name: dict[str, Layou
     for name in OURS:
         there = contents(images, by_name[name])
         assert not {"etc/pip.conf", "run/secrets/index-settings", "etc/apt/auth.conf"} & there
+        # uv's caches are mounted: nothing of them stays.
+        cached = ("root/.cache/", "var/cache/uv/", "var/cache/uv-lent/")
+        assert not [path for path in there if path.startswith(cached)]
 
 
 @pytest.mark.usefixtures("images")
