@@ -6,8 +6,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
+from typing import Any
 
 import pytest
 from installed import Installed, install
@@ -20,15 +23,17 @@ from live_cluster import (
     load_images,
     running,
 )
+from quickstart import Quickstart, run_quickstart
 
 from tools.image_layout import Layout
 
 _MISSING = pytest.StashKey[dict[str, str]]()
+_TOOK = pytest.StashKey[dict[str, float]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "cluster: needs a Kubernetes cluster (make test-cluster)")
-    config.stash[_MISSING] = {}
+    config.stash[_MISSING], config.stash[_TOOK] = {}, {}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -40,6 +45,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
+    for what, seconds in config.stash[_TOOK].items():
+        terminalreporter.write_line(f"{what}: {seconds:.0f} s")
     for what, why in config.stash[_MISSING].items():
         terminalreporter.write_line(f"NOT RUN, {what}: {why}", red=True, bold=True)
 
@@ -56,10 +63,35 @@ def need(request: pytest.FixtureRequest, node: Node) -> None:
 
 
 @pytest.fixture(scope="session")
+def builds(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[Any]]]:
+    """What the chosen tests need to be built, side by side: Go compiles, while images are mostly
+    copied."""
+    wanted = {name for item in request.session.items for name in getattr(item, "fixturenames", ())}
+    with ThreadPoolExecutor() as pool:
+        programs = pool.submit(timed, request.config, "programs built", build_programs)
+        started: dict[str, Future[Any]] = {"programs": programs}
+        if wanted & {"images", "node"} and not lacking("kubelet"):
+            started["images"] = pool.submit(timed, request.config, "images built", build_images)
+        yield started
+
+
+def timed(config: pytest.Config, what: str, work: Callable[[], Any]) -> Any:
+    """Does it; how long that took is told at the end."""
+    begin = time.monotonic()
+    try:
+        return work()
+    finally:
+        config.stash[_TOOK][what] = time.monotonic() - begin
+
+
+@pytest.fixture(scope="session")
 def programs(request: pytest.FixtureRequest) -> Path:
-    """Kubernetes' programs."""
+    """Kubernetes' programs, and others that the tests run."""
     need(request, "none")
-    return build_programs()
+    builds = request.getfixturevalue("builds")
+    wait(builds.values())  # nothing is tested while something is built
+    found: Path = builds["programs"].result()
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +106,8 @@ def control_plane(programs: Path) -> Iterator[Cluster]:
 def images(request: pytest.FixtureRequest) -> Layout:
     """Every image of Tagloom's, built."""
     need(request, "kubelet")
-    return build_images()
+    found: Layout = request.getfixturevalue("builds")["images"].result()
+    return found
 
 
 @pytest.fixture(scope="session")
@@ -86,12 +119,28 @@ def node(request: pytest.FixtureRequest, programs: Path) -> Iterator[Cluster]:
     if folder := os.environ.get("TAGLOOM_CLUSTER_DIR"):
         yield Cluster(Path(folder), programs, "kubelet")
         return
-    store = load_images(programs, request.getfixturevalue("images"))
+    layout = request.getfixturevalue("images")
+    store = timed(request.config, "images loaded", lambda: load_images(programs, layout))
     with running("kubelet", programs, image_store=store, gpus=2) as cluster:
         yield cluster
 
 
 @pytest.fixture(scope="session")
-def installed(node: Cluster) -> Installed:
+def installed(request: pytest.FixtureRequest, node: Cluster) -> Installed:
     """Tagloom on that cluster, from the single-node overlay."""
-    return install(node)
+    found: Installed = timed(request.config, "installed", lambda: install(node))
+    return found
+
+
+@pytest.fixture(scope="session")
+def quickstart(
+    request: pytest.FixtureRequest,
+    installed: Installed,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Quickstart:
+    """The quickstart experiment, done there."""
+    folder = tmp_path_factory.mktemp("quickstart")
+    found: Quickstart = timed(
+        request.config, "quickstart done", lambda: run_quickstart(installed, folder)
+    )
+    return found

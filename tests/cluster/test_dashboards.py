@@ -6,8 +6,6 @@ Here, and not beside the other tests of monitoring, because Go is needed, as for
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -15,25 +13,15 @@ from typing import Any
 
 import pytest
 
-from tools.minio_build import cache
 from tools.monitoring.__main__ import COMPONENT, DASHBOARDS
 
-SOURCE = Path(__file__).parent / "dashboards"
 BOARDS = [COMPONENT / "dashboards" / f"{name}.json" for name in DASHBOARDS]
 
 
 @pytest.fixture(scope="module")
-def reader() -> Path:
-    """The program that reads them (built in one to two minutes, once)."""
-    go = shutil.which("go")
-    if go is None:
-        why = "dashboards are checked by a Go program: install Go 1.23 or later"
-        if os.environ.get("CI"):
-            pytest.fail(why, pytrace=False)
-        pytest.skip(why)
-    program = cache() / "dashboards" / "reader"
-    subprocess.run([go, "build", "-o", str(program), "."], cwd=SOURCE, check=True)
-    return program
+def reader(programs: Path) -> Path:
+    """The program that reads them; its source is tests/cluster/dashboards."""
+    return programs / "read-dashboards"
 
 
 def read(reader: Path, *boards: Path) -> tuple[int, str]:

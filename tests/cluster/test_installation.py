@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from live_cluster import Cluster
-from published_crds import PROMETHEUS_OPERATOR, TRAINER, files
+from published_manifests import PROMETHEUS_OPERATOR, TRAINER, definitions
 
 from tests.k8s.manifests import EVERYTHING, OVERLAYS, SERVICES
 
@@ -33,10 +33,10 @@ TIGHT = {
 @pytest.fixture(scope="module")
 def cluster(control_plane: Cluster) -> Cluster:
     """With the definitions that the components' objects need, and a volume for each claim."""
-    published = [path for each in (TRAINER, PROMETHEUS_OPERATOR) for path in files(each)]
-    definitions = [path for path in published if path.stem.rpartition("_")[2] in NEEDED]
-    assert len(definitions) == len(NEEDED)
-    named = [f"--filename={path}" for path in [*definitions, *CRDS.glob("*.yaml")]]
+    published = [path for each in (TRAINER, PROMETHEUS_OPERATOR) for path in definitions(each)]
+    needed = [path for path in published if path.stem.rpartition("_")[2] in NEEDED]
+    assert len(needed) == len(NEEDED)
+    named = [f"--filename={path}" for path in [*needed, *CRDS.glob("*.yaml")]]
     control_plane.kubectl("apply", "--server-side", *named)
 
     def established() -> bool:

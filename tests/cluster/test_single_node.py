@@ -4,72 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
 import time
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from installed import SERVICES, Installed, Pod
+from quickstart import KIMG, Quickstart
 
-from tools.photos import copy_demo_folder
-
-ROOT = Path(__file__).resolve().parents[2]
-KIMG = 0.32
-"""of the quickstart experiment here, which has 5: what counts is that every part is the real one"""
 BATCH = 16
-
-
-@dataclass(frozen=True)
-class Quickstart:
-    """The experiment's Job is done; what it made, by name."""
-
-    job: dict[str, Any]
-    run: str
-    dataset: str
-
-
-@pytest.fixture(scope="module")
-def quickstart(installed: Installed, tmp_path_factory: pytest.TempPathFactory) -> Quickstart:
-    """`kubectl apply -k examples/kubernetes`, with the demo's photos and less training."""
-    folder = tmp_path_factory.mktemp("quickstart")
-    (photos := folder / "photos").mkdir()
-    copy_demo_folder(photos)
-    # What `kubectl cp` does, and the documentation says.
-    with subprocess.Popen(["tar", "-C", str(photos), "-c", "."], stdout=subprocess.PIPE) as tar:
-        unpack = "mkdir -p /photos/quickstart && tar -C /photos/quickstart -x"
-        kubectl = ("kubectl", "-n", "tagloom", "exec", "-i", "deploy/scraper", "-c", "server")
-        subprocess.run(
-            installed.cluster.command(*kubectl, "--", "sh", "-c", unpack),
-            stdin=tar.stdout,
-            env=installed.cluster.environment,
-            check=True,
-        )
-    example = folder / "example"
-    shutil.copytree(ROOT / "examples" / "kubernetes", example)
-    text = (example / "experiment.yaml").read_text()
-    text = re.sub(r"(?m)^  kimg: .*", f"  kimg: {KIMG}", text)
-    text = re.sub(r"(?m)^  snapshot_kimg: .*", f"  snapshot_kimg: {KIMG / 2}", text)
-    text = re.sub(r"(?m)^  tick_kimg: .*", f"  tick_kimg: {KIMG / 4}", text)
-    text = re.sub(r"(?m)^  samples: .*", "  samples: 64", text)
-    (example / "experiment.yaml").write_text(text)
-    installed.cluster.kubectl("apply", "-k", str(example))
-
-    def ended() -> Any:
-        job = installed.get("job", "quickstart")
-        kinds = {c["type"] for c in job["status"].get("conditions", ()) if c["status"] == "True"}
-        return job if kinds & {"Complete", "Failed"} else None
-
-    job = installed.cluster.wait("the experiment's end", ended, seconds=900)
-    log = installed.kubectl("logs", "job/quickstart")
-    assert job["status"].get("succeeded") == 1, log
-    (run,) = (
-        run for run in installed.tagloom("ls", "runs") if run["name"].startswith("runs/quickstart-")
-    )
-    return Quickstart(job, run["name"], run["dataset"])
 
 
 def test_every_container_lives_under_the_restricted_standard(installed: Installed) -> None:
@@ -109,18 +54,26 @@ def test_the_quickstart_ends_with_a_scored_snapshot(
     assert run["g_parameter_change"] > 0
     snapshots = installed.tagloom("ls", f"{quickstart.run}/snapshots")
     assert [snapshot["kimg"] for snapshot in snapshots] == [0, KIMG / 2, KIMG]
-    (evaluation,) = installed.tagloom("ls", "evaluations")
+    (evaluation,) = (
+        each for each in installed.tagloom("ls", "evaluations") if each["run"] == quickstart.run
+    )
     scores = json.dumps(installed.tagloom("get", evaluation["name"]))
     assert "kernel" in scores
     assert "frechet" in scores
 
 
+def test_the_report_is_fetched_as_the_guide_says(quickstart: Quickstart) -> None:
+    assert quickstart.report.startswith("<!doctype html>")
+    assert quickstart.run.removeprefix("runs/") in quickstart.report
+    assert quickstart.report.count("data:image/") >= 3  # it stands alone
+
+
 def test_the_training_ran_in_a_job_of_its_own(installed: Installed, quickstart: Quickstart) -> None:
-    jobs = installed.get("jobs", "-l", "app.kubernetes.io/name=training")["items"]
-    assert len(jobs) == 1
-    assert jobs[0]["status"]["succeeded"] == 1
-    assert not jobs[0]["metadata"].get("ownerReferences")
-    (container,) = jobs[0]["spec"]["template"]["spec"]["containers"]
+    selector = f"tagloom.dev/run={quickstart.run.removeprefix('runs/')}"
+    (job,) = installed.get("jobs", "-l", selector)["items"]
+    assert job["status"]["succeeded"] == 1
+    assert not job["metadata"].get("ownerReferences")
+    (container,) = job["spec"]["template"]["spec"]["containers"]
     assert container["image"] == "tagloom/training:0.1.0"
 
 
@@ -154,14 +107,23 @@ def test_five_rolling_updates_under_load_lose_no_call(installed: Installed) -> N
 
 
 KILLED = ["--start", "photos-32", "--batch", str(BATCH), "--mirror", "--tick-kimg", "0.064"]
+IMAGES = 640
+STATE_IMAGES = 128
+
+
+@pytest.fixture(scope="module")
+def often_saved(installed: Installed) -> Iterator[Installed]:
+    """Trainings save their state every so many images, since they are short."""
+    with installed.settings("trainer", TAGLOOM_JOB_ENV=f"TAGLOOM_STATE_IMAGES={STATE_IMAGES}"):
+        yield installed
 
 
 def test_the_trainer_is_killed_and_the_training_goes_on(
-    installed: Installed, quickstart: Quickstart
+    often_saved: Installed, quickstart: Quickstart
 ) -> None:
-    run = "runs/trainer-killed"
+    installed, run = often_saved, "runs/trainer-killed"
     with train(installed, run, quickstart.dataset) as client:
-        (training,) = trained_by(installed, run)
+        training = trained_by(installed, run)
         (server,) = installed.pods(name="trainer")
         installed.kill(server, "services.trainer.server")
 
@@ -175,61 +137,62 @@ def test_the_trainer_is_killed_and_the_training_goes_on(
     assert json.loads(out)["state"] == "succeeded"
     # Nobody touched the pod that trains, and no other was made.
     assert all_pods(installed, run) == [training.uid]
-    check_history(installed, run)
+    check_history(installed, run, attempts=1)
 
 
 def test_the_training_is_killed_and_another_pod_goes_on(
-    installed: Installed, quickstart: Quickstart
+    often_saved: Installed, quickstart: Quickstart
 ) -> None:
-    run = "runs/training-killed"
+    installed, run = often_saved, "runs/training-killed"
     with train(installed, run, quickstart.dataset) as client:
-        (training,) = trained_by(installed, run)
+        training = trained_by(installed, run)
+        durable = installed.states(run)[-1]
         installed.kill(training, "services.trainer.launch.container")
         out, err = client.communicate(timeout=600)
         assert client.returncode == 0, err
     assert json.loads(out)["state"] == "succeeded"
-    pods = all_pods(installed, run)
+    pods = {pod["metadata"]["uid"]: pod for pod in pods_of(installed, run)}
     assert len(pods) == 2
-    assert training.uid in pods
-    check_history(installed, run)
+    # The second went on where the first was durable, or a little later: not from the start.
+    (second,) = (pod["metadata"]["name"] for uid, pod in pods.items() if uid != training.uid)
+    log = installed.kubectl("logs", second)
+    (resumed,) = re.findall(r"Continues .*?([\d.]+) kimg", log)
+    assert durable <= float(resumed) * 1000 < IMAGES, log
+    check_history(installed, run, attempts=2)
 
 
 def train(installed: Installed, run: str, dataset: str) -> Any:
     """A client that trains and waits; the training is in full swing when this returns."""
     command = ["-m", "tagloom.cli", "train", "--json", "--run", run.removeprefix("runs/")]
-    command += ["--dataset", dataset, "--kimg", "0.64", "--snapshot-kimg", "0.32", *KILLED]
-    return installed.client(*command)
+    command += ["--dataset", dataset, "--kimg", str(IMAGES / 1000), "--snapshot-kimg", "0.32"]
+    return installed.client(*command, *KILLED)
 
 
-def trained_by(installed: Installed, run: str) -> list[Pod]:
-    """The pods that train the run, once it has seen some images."""
-
-    def going() -> bool:
-        try:
-            return bool(installed.tagloom("get", run)["images_seen"] >= 96)
-        except AssertionError:
-            return False  # not there yet
-
-    installed.cluster.wait(f"{run} under way", going, seconds=300)
-    return pods_of(installed, run)
+def trained_by(installed: Installed, run: str) -> Pod:
+    """The pod that trains the run, once a state of it is durable, and not yet the last."""
+    installed.cluster.wait(f"a state of {run}", lambda: installed.states(run), seconds=300)
+    assert installed.states(run)[-1] < IMAGES
+    (pod,) = (pod for pod in map(Pod.of, pods_of(installed, run)) if pod.phase == "Running")
+    return pod
 
 
-def pods_of(installed: Installed, run: str) -> list[Pod]:
+def pods_of(installed: Installed, run: str) -> list[Any]:
+    """All pods that ever trained the run: its Job is still there, and so are they."""
     selector = f"tagloom.dev/run={run.removeprefix('runs/')}"
-    pods = map(Pod.of, installed.get("pods", "-l", selector)["items"])
-    return [pod for pod in pods if pod.phase == "Running"]
+    found = installed.get("pods", "-l", selector)["items"]
+    assert isinstance(found, list)
+    return found
 
 
 def all_pods(installed: Installed, run: str) -> list[str]:
-    """Ids of all pods that ever trained the run: its Job is still there, and so are they."""
-    selector = f"tagloom.dev/run={run.removeprefix('runs/')}"
-    return [pod["metadata"]["uid"] for pod in installed.get("pods", "-l", selector)["items"]]
+    return [pod["metadata"]["uid"] for pod in pods_of(installed, run)]
 
 
-def check_history(installed: Installed, run: str) -> None:
+def check_history(installed: Installed, run: str, *, attempts: int) -> None:
     """Every image once: what was done again after a kill replaced what it had been."""
     document = installed.tagloom("get", run)
-    assert document["images_seen"] == document["steps"] * BATCH == 640
+    assert document["images_seen"] == document["steps"] * BATCH == IMAGES
+    assert document["attempts"] == attempts
     jobs = installed.get("jobs", "-l", f"tagloom.dev/run={run.removeprefix('runs/')}")["items"]
     assert len(jobs) == 1
     snapshots = installed.tagloom("ls", f"{run}/snapshots")

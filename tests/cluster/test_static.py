@@ -1,17 +1,15 @@
 """kube-score and checkov over everything that is rendered: no finding, or a reason beside it.
 
-Both are programs of their own: kube-score is built from its Go module, checkov lives in an
-environment of its own (its pins are not ours).
+Both are programs of their own: kube-score is built beside the cluster's programs, checkov lives in
+an environment of its own (its pins are not ours).
 """
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +22,6 @@ from services.trainer.launch.settings import JobSettings
 from tests.k8s.manifests import EVERYTHING, containers, environment, one, overlay, render
 from tools.minio_build import cache
 
-KUBE_SCORE = "github.com/zegl/kube-score/cmd/kube-score@v1.20.0"
 CHECKOV = "checkov==3.3.30"
 
 # Replicas are spread by topologySpreadConstraints (which kube-score checks as well): they say what
@@ -87,22 +84,9 @@ def rendered(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 
 @pytest.fixture(scope="module")
-def kube_score() -> Path:
-    """The program, built once (half a minute)."""
-    program = cache() / "kube-score" / KUBE_SCORE.rpartition("@")[2] / "kube-score"
-    if not program.exists():
-        program.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=program.parent) as scratch:
-            settings = {
-                "CGO_ENABLED": "0",
-                "GOBIN": f"{scratch}/bin",
-                "GOCACHE": f"{scratch}/cache",
-                "GOFLAGS": "-modcacherw -trimpath",
-                "GOMODCACHE": f"{scratch}/modules",
-            }
-            subprocess.run(["go", "install", KUBE_SCORE], env=os.environ | settings, check=True)
-            Path(scratch, "bin", "kube-score").rename(program)
-    return program
+def kube_score(programs: Path) -> Path:
+    """The program."""
+    return programs / "kube-score"
 
 
 @pytest.fixture(scope="module")

@@ -5,21 +5,17 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
-from collections.abc import Iterator
+
+import install_guide
+from install_guide import blocks
 
 from tests.k8s.manifests import ROOT, containers, one, overlay, pod_templates, render
 
-GUIDE = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
-
-
-def blocks() -> Iterator[list[str]]:
-    """The commands of each block of shell."""
-    for block in re.findall(r"```sh\n(.*?)```", GUIDE, flags=re.DOTALL):
-        yield block.strip().splitlines()
+GUIDE = install_guide.GUIDE.read_text(encoding="utf-8")
 
 
 def test_ten_commands_or_fewer_to_the_first_report() -> None:
-    first = next(blocks())
+    first = blocks()[0]
     assert len(first) <= 10
     assert first[-1].endswith("--report - > report.html")
     for command in first:  # each is one that a shell can read
@@ -51,7 +47,7 @@ def test_components_that_are_listed_exist_and_all_are() -> None:
 
 
 def test_the_photos_get_to_where_the_experiment_looks_for_them() -> None:
-    (copy,) = (command for command in next(blocks()) if command.startswith("tar "))
+    (copy,) = (command for command in blocks()[0] if command.startswith("tar "))
     unpack = shlex.split(copy)[-1]
     subprocess.run(["sh", "-n", "-c", unpack], check=True)
     experiment = (ROOT / "examples/kubernetes/experiment.yaml").read_text(encoding="utf-8")

@@ -6,14 +6,16 @@ import base64
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from install_guide import first_way
 from live_cluster import ROOT, Cluster
 
 __all__ = ["Installed", "Pod", "install"]
@@ -94,6 +96,45 @@ class Installed:
                 os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
 
+    @contextlib.contextmanager
+    def settings(self, service: str, **data: str) -> Iterator[None]:
+        """Other settings for a service, which is started anew, and again at the end."""
+        before = self.get("configmap", f"tagloom-{service}")["data"]
+        self.configure(service, data)
+        try:
+            yield
+        finally:
+            self.configure(service, {key: before.get(key) for key in data})
+
+    def configure(self, service: str, data: Mapping[str, str | None]) -> None:
+        """Changes a service's ConfigMap and starts it anew; None takes a setting away."""
+        patch = json.dumps({"data": data})
+        self.kubectl("patch", "configmap", f"tagloom-{service}", "--type=merge", "-p", patch)
+        self.kubectl("rollout", "restart", f"deployment/{service}")
+        self.kubectl("rollout", "status", f"deployment/{service}", "--timeout=300s")
+
+    def keys(self, prefix: str) -> list[str]:
+        """What lies in the store below a prefix."""
+        program = (
+            "import sys; from tagloom.store import open_store\n"
+            "for info in open_store('s3://tagloom').iterate(sys.argv[1]): print(info.key)"
+        )
+        done = self.cluster.run(sys.executable, "-c", program, prefix, **self.store_environment)
+        return done.stdout.split()
+
+    def states(self, run: str) -> list[int]:
+        """Images seen at each durable state of a run but the start's, in order."""
+        ends = (re.search(r"/state/(\d+)\.\d+/manifest", key) for key in self.keys(f"{run}/state/"))
+        return sorted(int(match[1]) for match in ends if match and int(match[1]))
+
+    @property
+    def store_environment(self) -> dict[str, str]:
+        """What a program needs that opens the store, as the services' user."""
+        data = self.get("secret", "tagloom-store")["data"]
+        keys = {name: base64.b64decode(value).decode() for name, value in data.items()}
+        endpoint = self.get("configmap", "tagloom-store")["data"]["MINIO_ENDPOINT"]
+        return {"PYTHONPATH": str(ROOT), "MINIO_ENDPOINT": endpoint, **keys}
+
     def pods(self, **labels: str) -> list[Pod]:
         """Those with these labels (`name="scraper"` is app.kubernetes.io/name) that still live."""
         selector = ",".join(f"app.kubernetes.io/{key}={value}" for key, value in labels.items())
@@ -113,15 +154,10 @@ class Installed:
 
 
 def install(cluster: Cluster, *, seconds: float = 600) -> Installed:
-    """The single-node overlay from nothing, as its documentation has it."""
+    """The single-node overlay from nothing, by the very commands of docs/install.md."""
     cluster.apply(*_volumes(cluster.folder / "volumes"))
-    cluster.run(str(ROOT / "k8s" / "create-secrets"))
-    cluster.kubectl("apply", "-k", str(ROOT / "k8s" / "overlays" / "single-node"))
-    cluster.kubectl(
-        *("-n", NAMESPACE, "wait", "--for=condition=Available", "deployment", "--all"),
-        f"--timeout={seconds:g}s",
-        timeout=seconds + 10,
-    )
+    for command in first_way()[1]:
+        cluster.run("sh", "-c", command, timeout=seconds)
     secret = cluster.get("-n", NAMESPACE, "secret", "tagloom-token")
     return Installed(cluster, base64.b64decode(secret["data"]["token"]).decode())
 

@@ -63,6 +63,7 @@ class Cluster:
         stdin: str = "",
         check: bool = True,
         timeout: float = 300,
+        cwd: Path = ROOT,
         **environment: str,
     ) -> subprocess.CompletedProcess[str]:
         """Runs a command to its end where the cluster can be reached; its output is kept."""
@@ -73,7 +74,7 @@ class Cluster:
             text=True,
             timeout=timeout,
             check=False,
-            cwd=ROOT,
+            cwd=cwd,
             env={**self.environment, **environment},
         )
         if check and done.returncode:

@@ -11,10 +11,9 @@ from typing import Any
 
 import pytest
 import yaml
-from kubeflow_trainer import controlling
+from kubeflow_controllers import controlling
 from live_cluster import Cluster as Plane
 from played_node import wait_until
-from published_crds import JOBSET, TRAINER, files
 
 from services.trainer.launch import Assignment
 from services.trainer.launch.cluster import TRAIN_JOB, Cluster
@@ -39,29 +38,23 @@ ASSIGNMENT = Assignment("s3://tagloom", "wide", "operations/trainer.1", lease_s=
 
 
 @pytest.fixture(scope="module")
-def kubeflow(plane: Plane, trainer_config: Path) -> Plane:
-    """The plane, knowing TrainJobs and JobSets, with our runtime."""
-    for path in [*files(TRAINER), *files(JOBSET)]:
-        plane.kubectl("apply", "--server-side", "-f", str(path))
-    plane.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
-    runtime = ROOT / "k8s" / "components" / "trainjob" / "runtime.yaml"
-    plane.kubectl("apply", "--validate=strict", "-f", str(runtime))
-    return plane
+def kubeflow(
+    plane: Plane, trainer_config: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Plane]:
+    """The plane, with the controllers of Kubeflow Trainer and JobSet, and our runtime."""
+    with controlling(plane, tmp_path_factory.mktemp("controllers")):
+        runtime = ROOT / "k8s" / "components" / "trainjob" / "runtime.yaml"
+        plane.kubectl("apply", "--validate=strict", "-f", str(runtime))
+        yield plane
 
 
 @pytest.fixture(scope="module")
-def job_set(
-    kubeflow: Plane, cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Any]:
+def job_set(kubeflow: Plane, cluster: Cluster) -> Any:
     """What Trainer's controller makes of our TrainJob."""
-    with controlling(kubeflow, tmp_path_factory.mktemp("trainer")) as log:
-        made = cluster.create(TRAIN_JOB, train_job_manifest(SETTINGS, ASSIGNMENT, "s3://tagloom"))
-        assert made is not None
-        named = ("jobsets", "-n", "tagloom", "--field-selector=metadata.name=train-wide")
-        try:
-            yield wait_until("a JobSet", lambda: kubeflow.get(*named)["items"], 60)[0]
-        except AssertionError:
-            pytest.fail(log.read_text()[-4000:])
+    made = cluster.create(TRAIN_JOB, train_job_manifest(SETTINGS, ASSIGNMENT, "s3://tagloom"))
+    assert made is not None
+    named = ("jobsets", "-n", "tagloom", "--field-selector=metadata.name=train-wide")
+    return wait_until("a JobSet", lambda: kubeflow.get(*named)["items"], 60)[0]
 
 
 def test_the_definitions_take_our_train_job_strictly(kubeflow: Plane, cluster: Cluster) -> None:
