@@ -7,13 +7,19 @@ from __future__ import annotations
 
 from services.filter.checks import (
     aspect,
+    border,
+    collage,
     duplicates,
     faces,
+    faces_cnn,
+    faces_yunet,
     grayscale,
     image_format,
+    off_topic,
     resolution,
     sharpness,
     text,
+    text_east,
 )
 from services.filter.checks.base import Check, Measured, Member, Related, Score
 
@@ -38,9 +44,15 @@ CHECKS: dict[str, Check] = {
         aspect.CHECK,
         sharpness.CHECK,
         grayscale.CHECK,
+        border.CHECK,
+        collage.CHECK,
         text.CHECK,
         text.LINES,
+        text_east.CHECK,
         faces.CHECK,
+        faces_cnn.CHECK,
+        faces_yunet.CHECK,
+        off_topic.CHECK,
         duplicates.CHECK,
     )
 }

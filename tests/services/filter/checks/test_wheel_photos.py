@@ -22,6 +22,7 @@ GO = {name: {"grayscale"} for name in GREY} | {
     "microaneurysms": {"resolution", "grayscale"},
     "color": {"sharpness"},
     "cell": {"grayscale", "sharpness"},
+    "brick": {"grayscale", "collage"},  # a known failure: courses of bricks are straight lines
 }
 
 
@@ -31,7 +32,7 @@ def test_verdict(name, photo_bytes):
     measured = {
         check.name: Measured(photo.width, photo.height, check.score(photo))
         for check in CHECKS.values()
-        if not (check.measured_by or check.weights)
+        if not (check.measured_by or check.weights or check.name == "faces_cnn")  # takes seconds
     }
     verdicts = {
         profile: judge("0" * 64, name, measured, named_profile(profile), JUDGED_FOR)
