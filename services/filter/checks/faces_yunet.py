@@ -1,9 +1,10 @@
 """Are there human faces, by YuNet?
 
 "YuNet: a tiny millisecond-level face detector" (Wu, Peng and Yu, Machine Intelligence Research
-2023), run by OpenCV with weights that the user brings: `face_detection_yunet_2023mar.onnx` of the OpenCV
-Zoo (MIT). It knows turned faces and glasses, which the gradients of `faces` miss; off unless asked
-for, since no package brings the file. Both may be on: a photo then has to pass both.
+2023), run by OpenCV with weights that the user brings:
+`face_detection_yunet_2023mar.onnx` of the OpenCV Zoo (MIT). It knows turned faces and glasses,
+which the gradients of `faces` miss; off unless asked for, since no package brings the file. Both
+may be on: a photo then has to pass both.
 
 Score: the likeliest face's confidence, 0..1, unit `confidence`, at 640 px on the longer side; 0
 when none reaches 0.3. Boxes are those above 0.3.
