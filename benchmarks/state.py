@@ -40,6 +40,7 @@ from services.trainer.options import RequestedOptions, plan_run
 from services.trainer.schedule import StateSchedule
 from services.trainer.session import Session
 from tagloom.compute import COMPUTE_ENVIRONMENT
+from tagloom.lifeline import die_with_parent
 from tagloom.store import Store, open_store
 from tools.minio_build import minio_path
 
@@ -160,6 +161,7 @@ def _store(kind: str) -> Iterator[Store]:
             env={**os.environ, **user, "HOME": folder, "MINIO_BROWSER": "off"},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            preexec_fn=die_with_parent,
         )
         try:
             for _ in range(600):

@@ -17,8 +17,9 @@ from torch.nn import functional as F
 
 from services.trainer.augment import matrices
 from services.trainer.augment.draws import Draws
+from services.trainer.augment.resample import resample, resample_anywhere
 from services.trainer.augment.wavelets import SYM6, band_filters
-from tagloom.networks.ops.upfirdn2d import downsample2d, setup_filter, upsample2d
+from tagloom.networks.ops.upfirdn2d import setup_filter
 
 __all__ = ["BGC", "PIPES", "AugmentPipe", "AugmentSettings"]
 
@@ -199,51 +200,17 @@ class AugmentPipe(nn.Module):
         """
         if transforms is None:
             return images
+        wavelet = self.geometry_filter
         if images.device.type != "cpu":  # choosing by value would wait for the device
-            return self._resample(images, transforms)
+            return resample_anywhere(images, transforms, wavelet)
         identity = torch.eye(3)
         moved = (transforms != identity).flatten(1).any(dim=1).nonzero().squeeze(1)
         if moved.numel() == 0:
             return images
         if moved.numel() == len(images):
-            return self._resample(images, transforms)
-        resampled = self._resample(images[moved], transforms[moved])
+            return resample(images, transforms, wavelet)
+        resampled = resample(images[moved], transforms[moved], wavelet)
         return images.index_copy(0, moved, resampled)
-
-    def _resample(self, images: Tensor, transforms: Tensor) -> Tensor:
-        """Pad by reflection, upsample by a wavelet, look up bilinearly, downsample again."""
-        height, width = images.shape[2:]
-        like = transforms[:, 0, 0]
-        border = self.geometry_filter.shape[0] // 4
-        if images.device.type == "cpu":
-            left, top, right, bottom = _margins(transforms, height, width, border)
-        else:  # the widest that reflection gives: more than is looked into changes nothing
-            left = right = width - 1
-            top = bottom = height - 1
-        padded = F.pad(images, [left, right, top, bottom], mode="reflect")
-        fine = upsample2d(padded, self.geometry_filter)
-
-        def shift(dx: float, dy: float) -> Tensor:
-            return matrices.translation(torch.full_like(like, dx), torch.full_like(like, dy))
-
-        def stretch(sx: float, sy: float) -> Tensor:
-            return matrices.scaling(torch.full_like(like, sx), torch.full_like(like, sy))
-
-        # From the grid of the output to the grid of the padded image: its centre has moved, both
-        # grids are twice as fine, and a fine pixel's centre lies half a fine pixel off.
-        lookup = shift((left - right) / 2, (top - bottom) / 2) @ transforms
-        lookup = stretch(2, 2) @ lookup @ stretch(0.5, 0.5)
-        lookup = shift(-0.5, -0.5) @ lookup @ shift(0.5, 0.5)
-        out_width, out_height = (width + 2 * border) * 2, (height + 2 * border) * 2
-        fine_height, fine_width = fine.shape[2:]
-        lookup = stretch(2 / fine_width, 2 / fine_height) @ lookup
-        lookup = lookup @ stretch(out_width / 2, out_height / 2)
-
-        grid = F.affine_grid(
-            lookup[:, :2], [*images.shape[:2], out_height, out_width], align_corners=False
-        )
-        fine = F.grid_sample(fine, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-        return downsample2d(fine, self.geometry_filter, padding=-2 * border, flip_filter=True)
 
     # Colour
 
@@ -334,19 +301,3 @@ class AugmentPipe(nn.Module):
             outside.append((places - center[:, axis, None]).abs() >= size[:, None] / 2)
         mask = outside[0][:, None, None, :] | outside[1][:, None, :, None]
         return images * mask.to(images.dtype)
-
-
-def _margins(
-    transforms_N33: Tensor, height: int, width: int, border: int
-) -> tuple[int, int, int, int]:
-    """Padding (left, top, right, bottom) for the corners of every output image to look into."""
-    x, y = (width - 1) / 2, (height - 1) / 2
-    corners = transforms_N33.new_tensor([[-x, -y, 1], [x, -y, 1], [x, y, 1], [-x, y, 1]])
-    reached = (transforms_N33 @ corners.T)[:, :2]  # [N, 2, 4]
-    half = transforms_N33.new_tensor([x, y])
-    excess = torch.stack([-reached, reached]).amax(dim=(1, 3)) + 2 * border - half
-    limit = transforms_N33.new_tensor([width - 1, height - 1])
-    (left, top), (right, bottom) = (
-        excess.clamp(min=0).minimum(limit).ceil().to(torch.int64).tolist()
-    )
-    return left, top, right, bottom

@@ -6,7 +6,9 @@ matrix products in shared memory; the upsampled image never reaches the GPU's me
 backward pass the input is kept and upsampled again, which costs less memory than its bits would.
 
 The gradient is the same kernel with the filters' roles exchanged, and so is the gradient of that:
-it can be differentiated any number of times. Source: arXiv 2106.12423, section 3.1, appendix D.
+it can be differentiated any number of times. Tensors are read as they lie, whatever their strides;
+results and gradients lie as the input does, channels-last where it is. Source: arXiv 2106.12423,
+section 3.1 and appendix D.
 
 Exact against the definition under Triton's interpreter (TRITON_INTERPRET=1, on a CPU). Its speed
 has been measured on no GPU yet.
@@ -38,8 +40,9 @@ _HIGH_TILE = 64  # high-rate samples a side
 
 @_jit
 def _upsampled(
-    image,
-    plane,
+    image,  # its plane's first sample
+    stride_y,
+    stride_x,
     height,
     width,
     taps,
@@ -53,7 +56,7 @@ def _upsampled(
     HIGH: tl.constexpr,
     LOW: tl.constexpr,
 ):
-    """[HIGH, HIGH] samples of the plane at the high rate; outside the plane are zeros."""
+    """[HIGH, HIGH] samples of a plane at the high rate; outside the plane are zeros."""
     # Integer division rounds towards zero on a GPU: keep it away from negative numbers.
     far = 1 << 20
     first_y = (start_y + far * FACTOR) // FACTOR - far - ((TAPS_Y + FACTOR - 1) // FACTOR - 1)
@@ -62,7 +65,7 @@ def _upsampled(
     columns = first_x + tl.arange(0, LOW)
     inside = ((rows >= 0) & (rows < height))[:, None]
     inside = inside & ((columns >= 0) & (columns < width))[None, :]
-    places = (plane * height + rows)[:, None] * width + columns[None, :]
+    places = rows[:, None] * stride_y + columns[None, :] * stride_x
     x = tl.load(image + places, mask=inside, other=0.0).to(tl.float32)
     x = tl.where(inside, x + bias, 0.0)
     high = tl.arange(0, HIGH)
@@ -96,10 +99,22 @@ def _kernel(
     channels,
     v_height,
     v_width,
+    v_n,  # strides
+    v_c,
+    v_row,
+    v_column,
     x_height,
     x_width,
+    x_n,
+    x_c,
+    x_row,
+    x_column,
     out_height,
     out_width,
+    out_n,
+    out_c,
+    out_row,
+    out_column,
     tiles_x,
     up_y,
     up_x,
@@ -128,19 +143,23 @@ def _kernel(
     X_LOW: tl.constexpr,
     ROOM: tl.constexpr,  # a power of two that holds a tile of the output
 ):
-    plane = tl.program_id(0)
+    # Channels first: where they lie beside each other, programs that run together read them all.
+    sample = (tl.program_id(0) // channels).to(tl.int64)
+    channel = (tl.program_id(0) % channels).to(tl.int64)
     first_y = (tl.program_id(1) // tiles_x) * TILE_Y
     first_x = (tl.program_id(1) % tiles_x) * TILE_X
     start_y, start_x = first_y * DOWN, first_x * DOWN
-    offset = tl.load(bias + plane % channels)
+    offset = tl.load(bias + channel)
     high_x = _upsampled(
-        x, plane, x_height, x_width, x_filter, start_y + x_y, start_x + x_x, offset,
+        x + sample * x_n + channel * x_c, x_row, x_column, x_height, x_width,
+        x_filter, start_y + x_y, start_x + x_x, offset,
         X_UP, X_TAPS_Y, X_TAPS_X, X_RADIAL, HIGH, X_LOW,
     )  # fmt: skip
     scaled = tl.where(high_x > 0, high_x * gain, high_x * (gain * slope))
     if REPLAY:
         high_v = _upsampled(
-            v, plane, v_height, v_width, up_filter, start_y + up_y, start_x + up_x, 0.0,
+            v + sample * v_n + channel * v_c, v_row, v_column, v_height, v_width,
+            up_filter, start_y + up_y, start_x + up_x, 0.0,
             UP, UP_TAPS_Y, UP_TAPS_X, UP_RADIAL, HIGH, LOW,
         )  # fmt: skip
         slopes = tl.where(high_x > 0, gain, gain * slope)
@@ -167,8 +186,12 @@ def _kernel(
     rows, columns = first_y + room, first_x + room
     wanted = ((room < TILE_Y) & (rows < out_height))[:, None]
     wanted = wanted & ((room < TILE_X) & (columns < out_width))[None, :]
-    places = (plane * out_height + rows)[:, None] * out_width + columns[None, :]
-    tl.store(out + places, result.to(out.dtype.element_ty), mask=wanted)
+    places = rows[:, None] * out_row + columns[None, :] * out_column
+    tl.store(
+        out + sample * out_n + channel * out_c + places,
+        result.to(out.dtype.element_ty),
+        mask=wanted,
+    )
 
 
 class _Plan(NamedTuple):
@@ -271,10 +294,12 @@ def _run(
     high = max(_HIGH_TILE, triton.next_power_of_2(2 * max(*d_size, 1)))
     tile = [(high - taps) // d + 1 for taps in d_size]
     tiles = [-(-size // side) for size, side in zip(out_size, tile, strict=True)]
-    out = torch.empty(n, c, *out_size, dtype=v.dtype, device=v.device)
+    layout = torch.channels_last if _is_channels_last(x) else torch.contiguous_format
+    out = torch.empty((n, c, *out_size), dtype=v.dtype, device=v.device, memory_format=layout)
     _kernel[(n * c, tiles[0] * tiles[1])](
-        v.contiguous(), x.contiguous(), bias.contiguous(), out, u_taps, d_taps, up_taps,
-        c, v.shape[2], v.shape[3], h, w, *out_size, tiles[1], *v_places, *x_places,
+        v, x, bias.contiguous(), out, u_taps, d_taps, up_taps,
+        c, *v.shape[2:], *v.stride(), h, w, *x.stride(), *out_size, *out.stride(),
+        tiles[1], *v_places, *x_places,
         plan.gain, plan.slope, plan.clamp,
         UP=u, UP_TAPS_Y=u_size[0], UP_TAPS_X=u_size[1], UP_RADIAL=u_taps.ndim == 2,
         DOWN=d, DOWN_TAPS_Y=d_size[0], DOWN_TAPS_X=d_size[1], DOWN_RADIAL=d_taps.ndim == 2,
@@ -284,6 +309,11 @@ def _run(
         ROOM=max(16, triton.next_power_of_2(max(tile))),
     )  # fmt: skip
     return out
+
+
+def _is_channels_last(x: Tensor) -> bool:
+    """As torch's convolutions see it; both layouts at once (one channel, one pixel) is no."""
+    return x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
 
 
 def _low(high: int, factor: int, taps: tuple[int, int]) -> int:

@@ -12,7 +12,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from services.trainer.augment import pipe as pipe_module
 from services.trainer.augment.pipe import AugmentPipe, AugmentSettings
+from services.trainer.augment.resample import resample_folded
 
 GOLDEN = Path(os.environ.get("TAGLOOM_GOLDEN", Path(__file__).parents[3] / "golden"))
 TOLERANCE = 5e-5
@@ -80,6 +82,13 @@ def cases(pattern: str) -> list[Any]:
             found += [pytest.param(path, case, id=case["name"]) for case in meta["cases"]]
     assert found, f"no {pattern} in {GOLDEN}"
     return found
+
+
+@pytest.fixture(params=["padded", "folded"], autouse=True)
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a CPU, and as larger images are resampled on a GPU."""
+    if request.param == "folded":
+        monkeypatch.setattr(pipe_module, "resample", resample_folded)
 
 
 @pytest.mark.parametrize(("path", "case"), cases("ada*.npz"))

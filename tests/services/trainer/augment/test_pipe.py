@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from services.trainer.augment import AugmentPipe, AugmentSettings
-from services.trainer.augment import pipe as pipe_module
+from services.trainer.augment.resample import resample
 from services.trainer.draws import KeyedDraws
 
 DRAWS = KeyedDraws(seed=3, step=7, batch=16, z_dim=4)
@@ -27,7 +27,7 @@ def test_images_that_stay_are_as_if_they_had_been_resampled() -> None:
     assert transforms is not None
     still = (transforms == torch.eye(3)).flatten(1).all(dim=1)
     assert 0 < int(still.sum()) < 16
-    every = pipe._resample(images, transforms)
+    every = resample(images, transforms, pipe.geometry_filter)
     some = pipe._move(images, transforms)
     assert (every - some).abs().max() < 1e-4
     assert torch.equal(some[still], images[still])
@@ -56,16 +56,3 @@ def test_grey_images_and_wrong_shapes() -> None:
         pipe(torch.zeros(16, 2, 16, 16), DRAWS.augment("Dmain", "real"))
     with pytest.raises(ValueError, match="scale_std"):
         AugmentSettings(scale_std=-1)
-
-
-def test_padding_more_than_is_looked_into_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a GPU does, so as not to wait for the margins that suffice."""
-    images = torch.randn(16, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    pipe = AugmentPipe()
-    pipe.p.fill_(1)
-    exact = pipe(images, DRAWS.augment("Dmain", "real"))
-    monkeypatch.setattr(
-        pipe_module, "_margins", lambda transforms, height, width, border: (31,) * 4
-    )
-    widest = pipe(images, DRAWS.augment("Dmain", "real"))
-    assert (exact - widest).abs().max() < 1e-4

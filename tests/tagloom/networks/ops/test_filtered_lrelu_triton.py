@@ -53,6 +53,42 @@ for ((n, c), (h, w, up, down, padding, fu, fd)), clamp in COMBINED:
         error = float(((ours - expected).abs().max() / expected.abs().max()).detach())
         assert ours.shape == expected.shape and error < 1e-5, (h, w, up, down, clamp, name, error)
 
+# Read as they lie: channels-last stays so, a cut-out is not copied, gradients of any layout.
+def refused(self, *args, **kwargs):
+    assert self.ndim != 4, "a copy of an image"
+    return contiguous(self, *args, **kwargs)
+
+contiguous, torch.Tensor.contiguous = torch.Tensor.contiguous, refused
+last = torch.channels_last
+n, c, h, w, up, down, padding = 2, 3, 11, 8, 2, 2, (9, 8, 7, 10)
+for fd in (separable(12), square(11, 8)):
+    fu = separable(12)
+    kw = dict(up=up, down=down, padding=padding, gain=1.4, slope=0.2, clamp=0.7)
+    plain, b = torch.randn(n, c, h, w), torch.randn(c)
+    wide = torch.randn(n, c + 2, h + 3, 2 * w)
+    wide[:, 1:-1, 2:-1, ::2] = plain
+    layouts = {"planes": plain, "last": plain.to(memory_format=last),
+               "cut": wide[:, 1:-1, 2:-1, ::2]}
+    expected = None
+    for name, x in layouts.items():
+        for grad_last in (False, True):
+            x = x.detach().requires_grad_()
+            y = filtered_lrelu_triton(x, fu, fd, b, **kw)
+            torch.manual_seed(1)
+            v = torch.randn(y.shape)
+            v = (v.to(memory_format=last) if grad_last else v).requires_grad_()
+            (dx,) = torch.autograd.grad(y, x, v, create_graph=True)
+            (second,) = torch.autograd.grad(dx.square().sum(), v)
+            results = [y.detach(), dx.detach(), second]
+            for result in results:
+                assert result.is_contiguous(memory_format=last) == (name == "last"), name
+            if expected is None:
+                expected = results
+            assert all(map(torch.equal, results, expected)), (name, grad_last)
+one = filtered_lrelu_triton(torch.randn(1, 1, h, w).to(memory_format=last), fu, fd, None, **kw)
+assert one.is_contiguous()
+torch.Tensor.contiguous = contiguous
+
 half = torch.randn(1, 3, 12, 12, dtype=torch.bfloat16)
 kw = dict(up=2, down=2, padding=(9, 8, 9, 8), gain=1.4, slope=0.2, clamp=None)
 fu, fd = separable(12), separable(12)
