@@ -16,10 +16,12 @@ from services.filter.convert import (
     dataset_message,
     verdict_message,
 )
+from services.filter.convert_tuning import tune_request, tune_response
 from services.filter.datasets import delete_dataset, get_dataset, list_datasets
 from services.filter.metrics import FilterMetrics
 from services.filter.overlay import render_verdict
 from services.filter.request import BuildRequest
+from services.filter.tuning.tune import tune
 from services.filter.verdicts import read_verdicts
 from tagloom.artifacts import layout
 from tagloom.errors import AlreadyExists, NotFound
@@ -45,6 +47,12 @@ class FilterService(filter_pb2_grpc.FilterServiceServicer):
             filter_pb2.Dataset,
             self._make_dataset,
         )
+        kit.operations.handle(
+            "TuneProfile",
+            filter_pb2.TuneProfileRequest,
+            filter_pb2.TuneProfileResponse,
+            self._tune_profile,
+        )
 
     async def CreateDataset(
         self, request: filter_pb2.CreateDatasetRequest, context: Context
@@ -66,14 +74,17 @@ class FilterService(filter_pb2_grpc.FilterServiceServicer):
 
     def _check_possible(self, asked: BuildRequest) -> None:
         """Raises NotFound for the collection, AlreadyExists for another dataset of this id."""
-        if not self._kit.store.exists(layout.collection_manifest(asked.collection)):
-            name = f"collections/{asked.collection}"
+        self._check_collection(asked.collection)
+        existing_dataset(self._kit.store, asked)
+
+    def _check_collection(self, collection: str) -> None:
+        if not self._kit.store.exists(layout.collection_manifest(collection)):
+            name = f"collections/{collection}"
             raise NotFound(
                 f"There is no {name}; collect some photos into it first.",
                 reason="RESOURCE_NOT_FOUND",
                 resource=name,
             )
-        existing_dataset(self._kit.store, asked)
 
     async def _make_dataset(
         self, request: filter_pb2.CreateDatasetRequest, job: Job
@@ -86,6 +97,28 @@ class FilterService(filter_pb2_grpc.FilterServiceServicer):
         built = await job.run_in_worker(build_dataset, build_request(request))
         self._metrics.observe(built)
         return dataset_message(built.dataset)
+
+    async def TuneProfile(
+        self, request: filter_pb2.TuneProfileRequest, context: Context
+    ) -> operations_pb2.Operation:
+        asked = tune_request(request)
+
+        async def check() -> None:
+            await asyncio.to_thread(self._check_collection, asked.collection)
+
+        return await self._kit.operations.start(
+            "TuneProfile",
+            request,
+            target=request.collection,
+            request_id=request.request_id,
+            check=check,
+        )
+
+    async def _tune_profile(
+        self, request: filter_pb2.TuneProfileRequest, job: Job
+    ) -> filter_pb2.TuneProfileResponse:
+        proposal = await job.run_in_worker(tune, tune_request(request))
+        return tune_response(request, proposal)
 
     async def GetDataset(
         self, request: filter_pb2.GetDatasetRequest, context: Context

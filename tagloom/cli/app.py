@@ -25,6 +25,7 @@ _COMMANDS: dict[str, tuple[str, str, str]] = {
     "scrape": ("scrape", _STEPS, "Fill a collection with photos."),
     "filter": ("filter", _STEPS, "Judge a collection and write a dataset."),
     "verdicts": ("filter", _STEPS, "Tell why each image stayed or went."),
+    "tune": ("tune", _STEPS, "Propose thresholds from photos marked keep or reject."),
     "train": ("train", _STEPS, "Train a run on a dataset."),
     "stop": ("train", _STEPS, "Stop a run after saving its state."),
     "resume": ("train", _STEPS, "Continue a run where it stopped."),

@@ -206,6 +206,158 @@ class CreateDatasetRequest(_message.Message):
     labels: LabelSource
     def __init__(self, dataset_id: _Optional[str] = ..., collection: _Optional[str] = ..., resolution: _Optional[int] = ..., crop: _Optional[_Union[Crop, _Mapping]] = ..., thresholds: _Optional[_Iterable[_Union[Threshold, _Mapping]]] = ..., held_out_ratio: _Optional[float] = ..., seed: _Optional[int] = ..., request_id: _Optional[str] = ..., profile: _Optional[str] = ..., labels: _Optional[_Union[LabelSource, _Mapping]] = ...) -> None: ...
 
+class Mark(_message.Message):
+    __slots__ = ("image", "keep", "reason")
+    IMAGE_FIELD_NUMBER: _ClassVar[int]
+    KEEP_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    image: str
+    keep: bool
+    reason: str
+    def __init__(self, image: _Optional[str] = ..., keep: _Optional[bool] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class TuneProfileRequest(_message.Message):
+    __slots__ = ("collection", "marks", "resolution", "profile", "thresholds", "precision", "seed", "request_id")
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    MARKS_FIELD_NUMBER: _ClassVar[int]
+    RESOLUTION_FIELD_NUMBER: _ClassVar[int]
+    PROFILE_FIELD_NUMBER: _ClassVar[int]
+    THRESHOLDS_FIELD_NUMBER: _ClassVar[int]
+    PRECISION_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    collection: str
+    marks: _containers.RepeatedCompositeFieldContainer[Mark]
+    resolution: int
+    profile: str
+    thresholds: _containers.RepeatedCompositeFieldContainer[Threshold]
+    precision: float
+    seed: int
+    request_id: str
+    def __init__(self, collection: _Optional[str] = ..., marks: _Optional[_Iterable[_Union[Mark, _Mapping]]] = ..., resolution: _Optional[int] = ..., profile: _Optional[str] = ..., thresholds: _Optional[_Iterable[_Union[Threshold, _Mapping]]] = ..., precision: _Optional[float] = ..., seed: _Optional[int] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class Estimate(_message.Message):
+    __slots__ = ("value", "low", "high")
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    LOW_FIELD_NUMBER: _ClassVar[int]
+    HIGH_FIELD_NUMBER: _ClassVar[int]
+    value: float
+    low: float
+    high: float
+    def __init__(self, value: _Optional[float] = ..., low: _Optional[float] = ..., high: _Optional[float] = ...) -> None: ...
+
+class Agreement(_message.Message):
+    __slots__ = ("precision", "recall", "f1")
+    PRECISION_FIELD_NUMBER: _ClassVar[int]
+    RECALL_FIELD_NUMBER: _ClassVar[int]
+    F1_FIELD_NUMBER: _ClassVar[int]
+    precision: Estimate
+    recall: Estimate
+    f1: Estimate
+    def __init__(self, precision: _Optional[_Union[Estimate, _Mapping]] = ..., recall: _Optional[_Union[Estimate, _Mapping]] = ..., f1: _Optional[_Union[Estimate, _Mapping]] = ...) -> None: ...
+
+class TradeOff(_message.Message):
+    __slots__ = ("threshold", "precision", "recall")
+    THRESHOLD_FIELD_NUMBER: _ClassVar[int]
+    PRECISION_FIELD_NUMBER: _ClassVar[int]
+    RECALL_FIELD_NUMBER: _ClassVar[int]
+    threshold: float
+    precision: float
+    recall: float
+    def __init__(self, threshold: _Optional[float] = ..., precision: _Optional[float] = ..., recall: _Optional[float] = ...) -> None: ...
+
+class SideChange(_message.Message):
+    __slots__ = ("sha256", "source", "kept", "checks", "said")
+    class Said(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        SAID_UNSPECIFIED: _ClassVar[SideChange.Said]
+        SAID_KEEP: _ClassVar[SideChange.Said]
+        SAID_REJECT: _ClassVar[SideChange.Said]
+    SAID_UNSPECIFIED: SideChange.Said
+    SAID_KEEP: SideChange.Said
+    SAID_REJECT: SideChange.Said
+    SHA256_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    KEPT_FIELD_NUMBER: _ClassVar[int]
+    CHECKS_FIELD_NUMBER: _ClassVar[int]
+    SAID_FIELD_NUMBER: _ClassVar[int]
+    sha256: str
+    source: str
+    kept: bool
+    checks: _containers.RepeatedScalarFieldContainer[str]
+    said: SideChange.Said
+    def __init__(self, sha256: _Optional[str] = ..., source: _Optional[str] = ..., kept: _Optional[bool] = ..., checks: _Optional[_Iterable[str]] = ..., said: _Optional[_Union[SideChange.Said, str]] = ...) -> None: ...
+
+class TunedCheck(_message.Message):
+    __slots__ = ("check", "unit", "minimum", "before", "after", "alone", "low", "high", "separation", "precision", "recall", "mark_count", "curve", "changes", "change_count")
+    CHECK_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    MINIMUM_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    ALONE_FIELD_NUMBER: _ClassVar[int]
+    LOW_FIELD_NUMBER: _ClassVar[int]
+    HIGH_FIELD_NUMBER: _ClassVar[int]
+    SEPARATION_FIELD_NUMBER: _ClassVar[int]
+    PRECISION_FIELD_NUMBER: _ClassVar[int]
+    RECALL_FIELD_NUMBER: _ClassVar[int]
+    MARK_COUNT_FIELD_NUMBER: _ClassVar[int]
+    CURVE_FIELD_NUMBER: _ClassVar[int]
+    CHANGES_FIELD_NUMBER: _ClassVar[int]
+    CHANGE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    check: str
+    unit: str
+    minimum: bool
+    before: Threshold
+    after: Threshold
+    alone: Threshold
+    low: float
+    high: float
+    separation: float
+    precision: float
+    recall: float
+    mark_count: int
+    curve: _containers.RepeatedCompositeFieldContainer[TradeOff]
+    changes: _containers.RepeatedCompositeFieldContainer[SideChange]
+    change_count: int
+    def __init__(self, check: _Optional[str] = ..., unit: _Optional[str] = ..., minimum: _Optional[bool] = ..., before: _Optional[_Union[Threshold, _Mapping]] = ..., after: _Optional[_Union[Threshold, _Mapping]] = ..., alone: _Optional[_Union[Threshold, _Mapping]] = ..., low: _Optional[float] = ..., high: _Optional[float] = ..., separation: _Optional[float] = ..., precision: _Optional[float] = ..., recall: _Optional[float] = ..., mark_count: _Optional[int] = ..., curve: _Optional[_Iterable[_Union[TradeOff, _Mapping]]] = ..., changes: _Optional[_Iterable[_Union[SideChange, _Mapping]]] = ..., change_count: _Optional[int] = ...) -> None: ...
+
+class TuneProfileResponse(_message.Message):
+    __slots__ = ("collection", "thresholds", "checks", "keep_count", "reject_count", "unknown_images", "before", "fitted", "expected", "gain", "frontier", "kept_before_count", "kept_after_count", "changes", "change_count", "advice")
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    THRESHOLDS_FIELD_NUMBER: _ClassVar[int]
+    CHECKS_FIELD_NUMBER: _ClassVar[int]
+    KEEP_COUNT_FIELD_NUMBER: _ClassVar[int]
+    REJECT_COUNT_FIELD_NUMBER: _ClassVar[int]
+    UNKNOWN_IMAGES_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_FIELD_NUMBER: _ClassVar[int]
+    FITTED_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_FIELD_NUMBER: _ClassVar[int]
+    GAIN_FIELD_NUMBER: _ClassVar[int]
+    FRONTIER_FIELD_NUMBER: _ClassVar[int]
+    KEPT_BEFORE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    KEPT_AFTER_COUNT_FIELD_NUMBER: _ClassVar[int]
+    CHANGES_FIELD_NUMBER: _ClassVar[int]
+    CHANGE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    ADVICE_FIELD_NUMBER: _ClassVar[int]
+    collection: str
+    thresholds: _containers.RepeatedCompositeFieldContainer[Threshold]
+    checks: _containers.RepeatedCompositeFieldContainer[TunedCheck]
+    keep_count: int
+    reject_count: int
+    unknown_images: _containers.RepeatedScalarFieldContainer[str]
+    before: Agreement
+    fitted: Agreement
+    expected: Agreement
+    gain: Estimate
+    frontier: _containers.RepeatedCompositeFieldContainer[TradeOff]
+    kept_before_count: int
+    kept_after_count: int
+    changes: _containers.RepeatedCompositeFieldContainer[SideChange]
+    change_count: int
+    advice: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, collection: _Optional[str] = ..., thresholds: _Optional[_Iterable[_Union[Threshold, _Mapping]]] = ..., checks: _Optional[_Iterable[_Union[TunedCheck, _Mapping]]] = ..., keep_count: _Optional[int] = ..., reject_count: _Optional[int] = ..., unknown_images: _Optional[_Iterable[str]] = ..., before: _Optional[_Union[Agreement, _Mapping]] = ..., fitted: _Optional[_Union[Agreement, _Mapping]] = ..., expected: _Optional[_Union[Agreement, _Mapping]] = ..., gain: _Optional[_Union[Estimate, _Mapping]] = ..., frontier: _Optional[_Iterable[_Union[TradeOff, _Mapping]]] = ..., kept_before_count: _Optional[int] = ..., kept_after_count: _Optional[int] = ..., changes: _Optional[_Iterable[_Union[SideChange, _Mapping]]] = ..., change_count: _Optional[int] = ..., advice: _Optional[_Iterable[str]] = ...) -> None: ...
+
 class GetDatasetRequest(_message.Message):
     __slots__ = ("name",)
     NAME_FIELD_NUMBER: _ClassVar[int]

@@ -62,6 +62,11 @@ class FilterServiceStub:
                 request_serializer=tagloom_dot_v1_dot_filter__pb2.RenderVerdictRequest.SerializeToString,
                 response_deserializer=tagloom_dot_v1_dot_filter__pb2.RenderVerdictResponse.FromString,
                 _registered_method=True)
+        self.TuneProfile = channel.unary_unary(
+                '/tagloom.v1.FilterService/TuneProfile',
+                request_serializer=tagloom_dot_v1_dot_filter__pb2.TuneProfileRequest.SerializeToString,
+                response_deserializer=google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+                _registered_method=True)
         self.DeleteDataset = channel.unary_unary(
                 '/tagloom.v1.FilterService/DeleteDataset',
                 request_serializer=tagloom_dot_v1_dot_filter__pb2.DeleteDatasetRequest.SerializeToString,
@@ -111,6 +116,16 @@ class FilterServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def TuneProfile(self, request, context):
+        """Proposes thresholds from a person's marks: which photos of a collection to keep, and which to
+        reject. Photos that are not scored yet are scored first.
+
+        The operation's response is a TuneProfileResponse, its metadata an OperationMetadata.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteDataset(self, request, context):
         """Removes a dataset. Runs that were trained on it keep their record of it.
         """
@@ -145,6 +160,11 @@ def add_FilterServiceServicer_to_server(servicer, server):
                     servicer.RenderVerdict,
                     request_deserializer=tagloom_dot_v1_dot_filter__pb2.RenderVerdictRequest.FromString,
                     response_serializer=tagloom_dot_v1_dot_filter__pb2.RenderVerdictResponse.SerializeToString,
+            ),
+            'TuneProfile': grpc.unary_unary_rpc_method_handler(
+                    servicer.TuneProfile,
+                    request_deserializer=tagloom_dot_v1_dot_filter__pb2.TuneProfileRequest.FromString,
+                    response_serializer=google_dot_longrunning_dot_operations__pb2.Operation.SerializeToString,
             ),
             'DeleteDataset': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteDataset,
@@ -288,6 +308,33 @@ class FilterService:
             '/tagloom.v1.FilterService/RenderVerdict',
             tagloom_dot_v1_dot_filter__pb2.RenderVerdictRequest.SerializeToString,
             tagloom_dot_v1_dot_filter__pb2.RenderVerdictResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TuneProfile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tagloom.v1.FilterService/TuneProfile',
+            tagloom_dot_v1_dot_filter__pb2.TuneProfileRequest.SerializeToString,
+            google_dot_longrunning_dot_operations__pb2.Operation.FromString,
             options,
             channel_credentials,
             insecure,

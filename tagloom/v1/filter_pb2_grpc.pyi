@@ -49,6 +49,12 @@ class FilterServiceStub:
     """Lists the verdicts of a dataset: why each image stayed or went."""
     RenderVerdict: _grpc.UnaryUnaryMultiCallable[_filter_pb2.RenderVerdictRequest, _filter_pb2.RenderVerdictResponse]
     """Draws a preview of one judged image with the boxes that the checks found."""
+    TuneProfile: _grpc.UnaryUnaryMultiCallable[_filter_pb2.TuneProfileRequest, _operations_pb2.Operation]
+    """Proposes thresholds from a person's marks: which photos of a collection to keep, and which to
+    reject. Photos that are not scored yet are scored first.
+
+    The operation's response is a TuneProfileResponse, its metadata an OperationMetadata.
+    """
     DeleteDataset: _grpc.UnaryUnaryMultiCallable[_filter_pb2.DeleteDatasetRequest, _empty_pb2.Empty]
     """Removes a dataset. Runs that were trained on it keep their record of it."""
 
@@ -71,6 +77,12 @@ class FilterServiceAsyncStub(FilterServiceStub):
     """Lists the verdicts of a dataset: why each image stayed or went."""
     RenderVerdict: _aio.UnaryUnaryMultiCallable[_filter_pb2.RenderVerdictRequest, _filter_pb2.RenderVerdictResponse]  # type: ignore[assignment]
     """Draws a preview of one judged image with the boxes that the checks found."""
+    TuneProfile: _aio.UnaryUnaryMultiCallable[_filter_pb2.TuneProfileRequest, _operations_pb2.Operation]  # type: ignore[assignment]
+    """Proposes thresholds from a person's marks: which photos of a collection to keep, and which to
+    reject. Photos that are not scored yet are scored first.
+
+    The operation's response is a TuneProfileResponse, its metadata an OperationMetadata.
+    """
     DeleteDataset: _aio.UnaryUnaryMultiCallable[_filter_pb2.DeleteDatasetRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Removes a dataset. Runs that were trained on it keep their record of it."""
 
@@ -120,6 +132,18 @@ class FilterServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_filter_pb2.RenderVerdictResponse, _abc.Awaitable[_filter_pb2.RenderVerdictResponse]]:
         """Draws a preview of one judged image with the boxes that the checks found."""
+
+    @_abc_1.abstractmethod
+    def TuneProfile(
+        self,
+        request: _filter_pb2.TuneProfileRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operations_pb2.Operation, _abc.Awaitable[_operations_pb2.Operation]]:
+        """Proposes thresholds from a person's marks: which photos of a collection to keep, and which to
+        reject. Photos that are not scored yet are scored first.
+
+        The operation's response is a TuneProfileResponse, its metadata an OperationMetadata.
+        """
 
     @_abc_1.abstractmethod
     def DeleteDataset(

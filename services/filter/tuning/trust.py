@@ -1,0 +1,116 @@
+"""How far a proposal can be trusted: cross-validation and bootstrap intervals.
+
+Thresholds agree better with the marks that chose them than with the next ones. So the whole search
+is repeated without a fifth of the marks, which then judge it; every photo is judged by thresholds
+that never saw it. Intervals come from drawing the photos anew, with replacement (Efron and
+Tibshirani, "An introduction to the bootstrap", 1993).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from services.filter.tuning.thresholds import Goal, Problem, fit, predict
+
+__all__ = ["Estimate", "Trusted", "cross_validated", "estimates", "gain", "spread"]
+
+_Floats = npt.NDArray[np.float64]
+_Bools = npt.NDArray[np.bool_]
+
+_FOLDS = 5
+_REPEATS = 4
+_DRAWS = 1000
+_REFITS = 60
+_INTERVAL = (2.5, 97.5)
+"""per cent"""
+_SPREAD = (5.0, 95.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A number and its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Trusted:
+    """Agreement with the marks, each with its interval."""
+
+    precision: Estimate
+    recall: Estimate
+    f1: Estimate
+
+
+def cross_validated(problem: Problem, goal: Goal, begin: _Floats, seed: int) -> _Bools:
+    """[repeats, photos]: decisions on each photo by thresholds that were chosen without it."""
+    random = np.random.Generator(np.random.Philox(key=seed))
+    keep = problem.keep
+    folds = int(min(_FOLDS, keep.sum(), (~keep).sum()))
+    decisions = np.zeros((_REPEATS, len(keep)), np.bool_)
+    if folds < 2:  # one photo of a kind cannot be both left out and learnt from
+        return decisions[:0]
+    for repeat in range(_REPEATS):
+        fold = np.empty(len(keep), np.int64)
+        for side in (keep, ~keep):
+            places = random.permutation(np.flatnonzero(side))
+            fold[places] = np.arange(len(places)) % folds
+        for number in range(folds):
+            out = fold == number
+            least = fit(problem, goal, begin, weights=(~out).astype(np.float64))
+            decisions[repeat, out] = predict(problem, least)[out]
+    return decisions
+
+
+def estimates(decisions: _Bools, keep: _Bools, seed: int) -> Trusted:
+    """Agreement of decisions [repeats, photos] with the marks, averaged over the repeats."""
+    counts = _draws(len(keep), seed)
+    precision, recall, f1 = _rates(decisions, keep, counts)
+    return Trusted(_estimate(precision), _estimate(recall), _estimate(f1))
+
+
+def gain(decisions: _Bools, before: _Bools, keep: _Bools, seed: int) -> Estimate:
+    """By how much the F1 of `decisions` [repeats, photos] exceeds that of `before` [photos]."""
+    counts = _draws(len(keep), seed)
+    return _estimate(_rates(decisions, keep, counts)[2] - _rates(before[None], keep, counts)[2])
+
+
+def spread(problem: Problem, goal: Goal, begin: _Floats, seed: int) -> tuple[_Floats, _Floats]:
+    """Between which least scores [checks] 90 % of the proposals lie when marks are drawn anew."""
+    found = []
+    for counts in _draws(len(problem.keep), seed, _REFITS)[1:]:
+        # A draw without one of the two kinds teaches nothing.
+        if counts[problem.keep].sum() and counts[~problem.keep].sum():
+            found.append(fit(problem, goal, begin, weights=counts))
+    # "nearest": between minus infinity (off) and a number there is nothing to interpolate.
+    low, high = np.percentile(np.array(found or [begin]), _SPREAD, axis=0, method="nearest")
+    return low, high
+
+
+def _draws(photos: int, seed: int, draws: int = _DRAWS) -> _Floats:
+    """[1 + draws, photos]: how often each photo counts; the first row is the marks themselves."""
+    random = np.random.Generator(np.random.Philox(key=seed))
+    drawn = random.multinomial(photos, np.full(photos, 1 / photos), size=draws)
+    return np.vstack([np.ones((1, photos)), drawn]).astype(np.float64)
+
+
+def _rates(decisions: _Bools, keep: _Bools, counts: _Floats) -> tuple[_Floats, _Floats, _Floats]:
+    """Precision, recall and F1 of each draw [1 + draws], averaged over the repeats."""
+    stays = decisions.astype(np.float64)
+    both = counts @ (stays * keep).T  # [draws, repeats]
+    kept = counts @ stays.T
+    good = (counts @ keep.astype(np.float64))[:, None]
+    precision = np.where(kept > 0, both / np.maximum(kept, 1), 1.0)
+    recall = both / np.maximum(good, 1)
+    f1 = 2 * both / np.maximum(kept + good, 1)
+    return precision.mean(axis=1), recall.mean(axis=1), f1.mean(axis=1)
+
+
+def _estimate(values: _Floats) -> Estimate:
+    low, high = np.percentile(values[1:], _INTERVAL)
+    return Estimate(float(values[0]), float(low), float(high))
