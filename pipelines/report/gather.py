@@ -24,6 +24,8 @@ PREVIEWS = 48
 """photos shown of each wall, at most"""
 PREVIEW_SIDE = 320
 """px"""
+QUESTIONED = 0.15
+"""margin of the sharpness below which its map is shown as well"""
 MAX_ROWS = 400
 """verdicts and items listed, at most: a page, not a database"""
 GROWTH_SEEDS = 10
@@ -64,6 +66,8 @@ class Materials:
     verdicts: list[filter_pb2.Verdict]
     previews: dict[str, bytes]
     """JPEGs by SHA-256"""
+    maps: dict[str, bytes] = field(default_factory=dict)
+    """JPEGs of where a photo is sharp, by SHA-256, of those whose sharpness was in question"""
     runs: list[RunMaterials] = field(default_factory=list)
     durations: dict[str, float] = field(default_factory=dict)
     """seconds by resource name, from accepting the operation to its end"""
@@ -87,15 +91,20 @@ def gather(
         verdicts=list(_verdicts(clients, dataset)),
         previews={},
     )
+    views = filter_pb2.RenderVerdictRequest
     for verdict in shown(materials.verdicts):
-        request = filter_pb2.RenderVerdictRequest(
-            name=dataset, sha256=verdict.sha256, max_side=PREVIEW_SIDE
-        )
-        try:
-            materials.previews[verdict.sha256] = clients.filter.RenderVerdict(request).jpeg
-        except TagloomError:
-            # A damaged file has no picture: the page says so, and the reason stands beside it.
-            continue
+        wanted = [(materials.previews, views.VIEW_PLAIN)]
+        if _sharpness_in_question(verdict):
+            wanted.append((materials.maps, views.VIEW_BLUR))
+        for pictures, view in wanted:
+            request = filter_pb2.RenderVerdictRequest(
+                name=dataset, sha256=verdict.sha256, max_side=PREVIEW_SIDE, view=view
+            )
+            try:
+                pictures[verdict.sha256] = clients.filter.RenderVerdict(request).jpeg
+            except TagloomError:
+                # One that is gone has no picture: the page says so, and the reason stands beside.
+                break
     for label, run, evaluation in cells:
         materials.runs.append(_run(clients, label, run, evaluation))
     for service, name in (("scraper", collection), ("filter", dataset)):
@@ -120,8 +129,18 @@ def _items(clients: Clients, collection: str) -> Iterator[scraper_pb2.Item]:
 
 
 def _verdicts(clients: Clients, dataset: str) -> Iterator[filter_pb2.Verdict]:
-    request = filter_pb2.ListVerdictsRequest(parent=dataset, page_size=MAX_ROWS)
+    """The borderline ones first: of more than a page shows, those are worth a look."""
+    request = filter_pb2.ListVerdictsRequest(
+        parent=dataset, page_size=MAX_ROWS, order_by="closeness"
+    )
     yield from clients.filter.ListVerdicts(request).verdicts
+
+
+def _sharpness_in_question(verdict: filter_pb2.Verdict) -> bool:
+    """Whether the map of sharpness explains anything: the check failed, or nearly."""
+    if "format" in verdict.failed_checks:
+        return False
+    return any(r.check == "sharpness" and r.margin < QUESTIONED for r in verdict.results)
 
 
 def shown(verdicts: Sequence[filter_pb2.Verdict]) -> list[filter_pb2.Verdict]:

@@ -12,6 +12,7 @@ from pipelines.report.words import MISSING, TIMES, count
 from tagloom.v1 import filter_pb2, scraper_pb2
 
 __all__ = [
+    "Bar",
     "CheckHead",
     "LeftOut",
     "Photo",
@@ -26,6 +27,7 @@ __all__ = [
 
 _YES_OR_NO = {"valid", "boolean"}
 """units of checks whose score is 0 or 1"""
+_BARS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +36,24 @@ class Photo:
 
     name: str
     picture: Picture | None
+    map: Picture | None
+    """where it is sharp, where that was in question"""
     checks: list[str]
     note: str
+    bars: list[Bar]
+    """of the checks that decided, or nearly did"""
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One score against its threshold, which is in the middle."""
+
+    check: str
+    text: str
+    style: str
+    left: float
+    """per cent of the width"""
+    width: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +100,16 @@ def walls(materials: Materials) -> tuple[list[Photo], list[Photo]]:
     for verdict in shown(materials.verdicts):
         jpeg = materials.previews.get(verdict.sha256)
         picture = photo(jpeg, verdict.source) if jpeg else None
-        name = file_name(verdict.source)
+        sharp = materials.maps.get(verdict.sha256)
+        blur = photo(sharp, f"where {verdict.source} is sharp") if sharp else None
+        name, bars = file_name(verdict.source), _bars(verdict)
         if verdict.kept:
             note = f"{_size(verdict)} px, {count(verdict.tile_count, 'square')}"
-            kept.append(Photo(name, picture, [], note))
+            kept.append(Photo(name, picture, blur, [], note, bars))
         else:
             why = [r.detail or r.check for r in verdict.results if not r.passed]
-            rejected.append(Photo(name, picture, list(verdict.failed_checks), " ".join(why)))
+            checks = list(verdict.failed_checks)
+            rejected.append(Photo(name, picture, blur, checks, " ".join(why), bars))
     return kept, rejected
 
 
@@ -129,6 +150,24 @@ def left_out(items: Sequence[scraper_pb2.Item]) -> list[LeftOut]:
 def file_name(source: str) -> str:
     """A path's last part; an address as it is."""
     return source if "://" in source else source.rsplit("/", 1)[-1]
+
+
+def _bars(verdict: filter_pb2.Verdict) -> list[Bar]:
+    """The scores nearest to their thresholds; of a photo that went, those that failed."""
+    results = [r for r in verdict.results if r.unit not in _YES_OR_NO]
+    chosen = [r for r in results if not r.passed] or sorted(results, key=lambda r: r.margin)
+    bars = []
+    for result in chosen[:_BARS]:
+        cell, width = _cell(result), 50 * abs(result.margin)
+        rule = _bound(result.threshold, result.unit)
+        sign = "≥" if result.minimum else "≤"
+        left = 50.0 if result.margin >= 0 else 50 - width
+        bars.append(Bar(result.check, f"{cell.text}, {sign} {rule}", cell.style, left, width))
+    return bars
+
+
+def _bound(value: float, unit: str) -> str:
+    return f"{number(100 * value)} %" if unit == "ratio" else number(value)
 
 
 def _size(verdict: filter_pb2.Verdict) -> str:

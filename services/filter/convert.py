@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
 
+from services.filter.closeness import closeness, margin
+from services.filter.overlay import View, render_candidate, render_verdict
+from services.filter.profile import profile
 from services.filter.request import BuildRequest
+from services.filter.verdicts import read_closest, read_verdicts
 from tagloom.artifacts import layout
 from tagloom.artifacts.dataset import (
     Box,
@@ -18,7 +24,15 @@ from tagloom.artifacts.dataset import (
 from tagloom.errors import InvalidArgument
 from tagloom.v1 import filter_pb2
 
-__all__ = ["build_request", "dataset_id", "dataset_message", "verdict_message"]
+__all__ = [
+    "Rendering",
+    "build_request",
+    "dataset_id",
+    "dataset_message",
+    "render_request",
+    "verdict_message",
+    "verdict_order",
+]
 
 
 def build_request(request: filter_pb2.CreateDatasetRequest) -> BuildRequest:
@@ -55,6 +69,9 @@ _KINDS: dict[filter_pb2.LabelSource.Kind, Literal["hashtag", "folder"]] = {
     filter_pb2.LabelSource.KIND_HASHTAG: "hashtag",
     filter_pb2.LabelSource.KIND_FOLDER: "folder",
 }
+
+
+_ORDERS = {"": read_verdicts, "closeness": read_closest}
 
 
 def _crop(crop: filter_pb2.Crop) -> Crop:
@@ -135,6 +152,17 @@ def dataset_message(dataset: Dataset) -> filter_pb2.Dataset:
     return message
 
 
+def verdict_order(order_by: str) -> Callable[..., tuple[list[Verdict], int]]:
+    """What reads verdicts in this order. Raises InvalidArgument (ORDER_UNKNOWN)."""
+    if order_by not in _ORDERS:
+        raise InvalidArgument(
+            f"Verdicts cannot be ordered by {order_by[:60]!r}; leave it empty, or use closeness.",
+            reason="ORDER_UNKNOWN",
+            field="order_by",
+        )
+    return _ORDERS[order_by]
+
+
 def verdict_message(verdict: Verdict) -> filter_pb2.Verdict:
     """A verdict as clients see it."""
     return filter_pb2.Verdict(
@@ -157,6 +185,7 @@ def verdict_message(verdict: Verdict) -> filter_pb2.Verdict:
             for square in verdict.squares
         ],
         label=verdict.label,
+        closeness=closeness(verdict),
     )
 
 
@@ -170,6 +199,7 @@ def _result_message(result: CheckResult) -> filter_pb2.CheckResult:
         passed=result.passed,
         boxes=[_box_message(box) for box in result.boxes],
         detail=result.detail,
+        margin=margin(result),
         related_sha256=result.related,
     )
 
@@ -177,4 +207,54 @@ def _result_message(result: CheckResult) -> filter_pb2.CheckResult:
 def _box_message(box: Box) -> filter_pb2.Box:
     return filter_pb2.Box(
         left=box.left, top=box.top, right=box.right, bottom=box.bottom, score=box.score
+    )
+
+
+_VIEWS = {
+    filter_pb2.RenderVerdictRequest.VIEW_UNSPECIFIED: View.PHOTO,
+    filter_pb2.RenderVerdictRequest.VIEW_PHOTO: View.PHOTO,
+    filter_pb2.RenderVerdictRequest.VIEW_PLAIN: View.PLAIN,
+    filter_pb2.RenderVerdictRequest.VIEW_BLUR: View.BLUR,
+    filter_pb2.RenderVerdictRequest.VIEW_SHEET: View.SHEET,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Rendering:
+    """`function(store, *arguments)` gives the JPEG."""
+
+    function: Callable[..., bytes]
+    arguments: tuple[Any, ...]
+
+
+def render_request(request: filter_pb2.RenderVerdictRequest) -> Rendering:
+    """What is asked for. Raises InvalidArgument."""
+    view = _VIEWS.get(request.view)
+    if view is None:
+        raise InvalidArgument(
+            f"The view {request.view} is not known to this server; use one of "
+            f"{', '.join(filter_pb2.RenderVerdictRequest.View.keys()[1:])}.",
+            reason="VIEW_UNKNOWN",
+            field="view",
+        )
+    (resource_id,) = layout.parse_name(request.name, "datasets/{}", "collections/{}")
+    if request.name.startswith("datasets/"):
+        return Rendering(render_verdict, (resource_id, request.sha256, request.max_side, view))
+    thresholds = profile(
+        (
+            Threshold(check=threshold.check, enabled=threshold.enabled, value=threshold.value)
+            for threshold in request.thresholds
+        ),
+        request.profile,
+    )
+    if request.resolution <= 0:
+        thresholds = tuple(
+            threshold.model_copy(update={"enabled": False})
+            if threshold.check == "resolution"
+            else threshold
+            for threshold in thresholds
+        )
+    return Rendering(
+        render_candidate,
+        (resource_id, request.sha256, thresholds, request.resolution, request.max_side, view),
     )

@@ -14,15 +14,15 @@ from services.filter.convert import (
     build_request,
     dataset_id,
     dataset_message,
+    render_request,
     verdict_message,
+    verdict_order,
 )
-from services.filter.convert_tuning import tune_request, tune_response
 from services.filter.datasets import delete_dataset, get_dataset, list_datasets
 from services.filter.metrics import FilterMetrics
-from services.filter.overlay import render_verdict
 from services.filter.request import BuildRequest
+from services.filter.tuning.convert import tune_request, tune_response
 from services.filter.tuning.tune import tune
-from services.filter.verdicts import read_verdicts
 from tagloom.artifacts import layout
 from tagloom.errors import AlreadyExists, NotFound
 from tagloom.paging import invalid_token, offset_of, page_size, token_of
@@ -140,10 +140,11 @@ class FilterService(filter_pb2_grpc.FilterServiceServicer):
         self, request: filter_pb2.ListVerdictsRequest, context: Context
     ) -> filter_pb2.ListVerdictsResponse:
         wanted, size = dataset_id(request.parent), page_size(request.page_size)
-        listed = f"{request.parent}/verdicts"
+        read = verdict_order(request.order_by)
+        listed = f"{request.parent}/verdicts/{request.order_by}".removesuffix("/")
         start = offset_of(request.page_token, listed)
         verdicts, total = await asyncio.to_thread(
-            read_verdicts, self._kit.store, wanted, start=start, limit=size
+            read, self._kit.store, wanted, start=start, limit=size
         )
         if start and start >= total:
             raise invalid_token(request.page_token)
@@ -156,13 +157,8 @@ class FilterService(filter_pb2_grpc.FilterServiceServicer):
     async def RenderVerdict(
         self, request: filter_pb2.RenderVerdictRequest, context: Context
     ) -> filter_pb2.RenderVerdictResponse:
-        jpeg = await self._kit.workers.run(
-            render_verdict,
-            self._kit.store,
-            dataset_id(request.name),
-            request.sha256,
-            request.max_side,
-        )
+        asked = render_request(request)
+        jpeg = await self._kit.workers.run(asked.function, self._kit.store, *asked.arguments)
         return filter_pb2.RenderVerdictResponse(jpeg=jpeg)
 
     async def DeleteDataset(

@@ -6,16 +6,18 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from services.filter.closeness import closeness
 from services.filter.scores import BOX_TYPE
 from tagloom.artifacts import layout
 from tagloom.artifacts.dataset import Dataset, Verdict
 from tagloom.errors import DataLoss, NotFound
 from tagloom.store.interface import ObjectNotFound, Store
 
-__all__ = ["encode_verdicts", "find_verdict", "read_verdicts"]
+__all__ = ["encode_verdicts", "find_verdict", "read_closest", "read_verdicts"]
 
 _ROW_GROUP = 1000
 """rows: what a reader fetches at least; the largest page"""
@@ -54,6 +56,7 @@ _SCHEMA = pa.schema(
         ("tiles", pa.int32()),
         ("squares", pa.list_(_SQUARE)),
         ("label", pa.string()),
+        ("closeness", pa.float64()),
     ]
 )
 
@@ -61,7 +64,8 @@ _SCHEMA = pa.schema(
 def encode_verdicts(verdicts: Sequence[Verdict]) -> bytes:
     """The table as a Parquet file."""
     sink = io.BytesIO()
-    rows = [verdict.model_dump() for verdict in verdicts]
+    # Written down, so that the borderline images are found without reading the others.
+    rows = [{**verdict.model_dump(), "closeness": closeness(verdict)} for verdict in verdicts]
     table = pa.Table.from_pylist(rows, schema=_SCHEMA)
     pq.write_table(table, sink, compression="zstd", row_group_size=_ROW_GROUP)
     return sink.getvalue()
@@ -87,6 +91,24 @@ def read_verdicts(
     except (pa.ArrowException, OSError, ObjectNotFound) as error:
         raise _damaged(key) from error
     return [_verdict(row) for row in rows[:limit]], total
+
+
+def read_closest(
+    store: Store, dataset_id: str, *, start: int = 0, limit: int = _ROW_GROUP
+) -> tuple[list[Verdict], int]:
+    """`read_verdicts` with the borderline images first; of equally close ones, in their order."""
+    key = _committed(store, dataset_id)
+    try:
+        with store.open(key) as file, pq.ParquetFile(file) as table:
+            everything = table.read()
+    except (pa.ArrowException, OSError, ObjectNotFound) as error:
+        raise _damaged(key) from error
+    if "closeness" in everything.column_names:
+        how_close = everything.column("closeness").to_numpy()
+    else:  # an older table
+        how_close = np.array([closeness(_verdict(row)) for row in everything.to_pylist()])
+    chosen = np.argsort(how_close, kind="stable")[start : start + limit]
+    return [_verdict(row) for row in everything.take(chosen).to_pylist()], everything.num_rows
 
 
 def find_verdict(store: Store, dataset_id: str, sha256: str) -> Verdict:

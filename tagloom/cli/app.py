@@ -24,7 +24,7 @@ _COMMANDS: dict[str, tuple[str, str, str]] = {
     "generate": ("generate", _EXPERIMENTS, "Make images with a trained network."),
     "scrape": ("scrape", _STEPS, "Fill a collection with photos."),
     "filter": ("filter", _STEPS, "Judge a collection and write a dataset."),
-    "verdicts": ("filter", _STEPS, "Tell why each image stayed or went."),
+    "verdicts": ("verdicts", _STEPS, "Tell why each image stayed or went."),
     "tune": ("tune", _STEPS, "Propose thresholds from photos marked keep or reject."),
     "train": ("train", _STEPS, "Train a run on a dataset."),
     "stop": ("train", _STEPS, "Stop a run after saving its state."),

@@ -1,21 +1,18 @@
-"""`tagloom filter` and `tagloom verdicts`."""
+"""`tagloom filter`: a collection to a dataset."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from tagloom.cli.bars import Bars
-from tagloom.cli.files import write_new
 from tagloom.cli.session import Session, command_options
-from tagloom.errors import TagloomError
 
 if TYPE_CHECKING:
     from tagloom.v1 import filter_pb2
 
-__all__ = ["filter_command", "verdicts_command"]
+__all__ = ["filter_command"]
 
 
 @click.command("filter")
@@ -122,71 +119,6 @@ def filter_command(
     )
 
 
-@click.command("verdicts")
-@click.argument("dataset")
-@click.option(
-    "--overlays",
-    type=click.Path(path_type=Path, file_okay=False),
-    metavar="DIR",
-    help="Write a preview of every image with its boxes drawn.",
-)
-@click.option("--overwrite", is_flag=True, help="Replace previews that differ.")
-@command_options
-def verdicts_command(
-    session: Session, dataset: str, overlays: Path | None, overwrite: bool
-) -> None:
-    """Tell why each image of a dataset stayed or went."""
-    from tagloom.cli.output import plain, table
-    from tagloom.client import iterate
-    from tagloom.v1 import filter_pb2
-
-    name = f"datasets/{dataset.removeprefix('datasets/')}"
-    with session.clients("filter", works=False) as clients:
-        request = filter_pb2.ListVerdictsRequest(parent=name, page_size=1000)
-        verdicts = list(iterate(clients.filter.ListVerdicts, request, lambda p: p.verdicts))
-        missing: list[str] = []
-        if overlays:
-            with Bars() as bars:
-                for index, verdict in enumerate(verdicts):
-                    bars.show("overlays", "draw", index, len(verdicts), None, verdict.source)
-                    try:
-                        jpeg = clients.filter.RenderVerdict(
-                            filter_pb2.RenderVerdictRequest(name=name, sha256=verdict.sha256)
-                        ).jpeg
-                    except TagloomError as error:
-                        missing.append(f"{verdict.source} has no preview: {error.message}")
-                        continue
-                    state = "kept" if verdict.kept else "rejected"
-                    stem = Path(verdict.source).stem or "image"
-                    path = overlays / f"{state}-{stem[:80]}-{verdict.sha256[:8]}.jpg"
-                    write_new(path, jpeg, overwrite=overwrite)
-                bars.end("overlays", f"{len(verdicts) - len(missing)} previews in {overlays}")
-    rows = [[_short(v.source), "kept" if v.kept else "rejected", _why(v)] for v in verdicts]
-    kept = sum(verdict.kept for verdict in verdicts)
-    text = table(("image", "verdict", "why"), rows)
-    tail = "".join(f"\n{line}" for line in missing)
-    session.answer(
-        {"dataset": name, "verdicts": [plain(verdict) for verdict in verdicts]},
-        f"{text}\n\n{kept} of {len(verdicts)} kept.{tail}",
-    )
-
-
 def _classes_line(dataset: filter_pb2.Dataset) -> str:
     counts = ", ".join(f"{c.name} {c.train_count:,}" for c in dataset.classes)
     return f"Classes, with squares to train on: {counts}.\n" if counts else ""
-
-
-def _why(verdict: filter_pb2.Verdict) -> str:
-    if verdict.kept:
-        return f"{verdict.tile_count} squares"
-    reasons = [
-        result.detail
-        or f"{result.check} {result.score:g} {result.unit}, threshold {result.threshold:g}"
-        for result in verdict.results
-        if not result.passed
-    ]
-    return " ".join(reasons) or ", ".join(verdict.failed_checks)
-
-
-def _short(source: str) -> str:
-    return source if len(source) <= 48 else "…" + source[-47:]

@@ -6,9 +6,9 @@
     1f0c…e2,reject,
 
 The first line names the columns, in any order; others than these are passed over. `image` is the
-photo's SHA-256, its source in the collection (a path or an address), or its file name where no other
-photo has it. `mark` is keep or reject. `reason` may be left out: it names the check that should have
-seen why a photo goes.
+photo's SHA-256, its source in the collection (a path or an address), or its file name where no
+other photo has it. `mark` is keep or reject. `reason` may be left out: it names the check that
+should have seen why a photo goes.
 """
 
 from __future__ import annotations
@@ -50,9 +50,7 @@ def read_marks(path: Path) -> list[filter_pb2.Mark]:
             if said not in _MARKS:
                 raise _invalid(path, rows.line_num, f"{said[:40]!r} is neither keep nor reject")
             reason = cells.get("reason", "")
-            marks.append(
-                filter_pb2.Mark(image=cells["image"], keep=_MARKS[said], reason=reason)
-            )
+            marks.append(filter_pb2.Mark(image=cells["image"], keep=_MARKS[said], reason=reason))
     except csv.Error as error:
         raise _invalid(path, rows.line_num, f"it is no CSV ({error})") from error
     if not marks:
@@ -68,8 +66,8 @@ def _text(path: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
         raise InvalidArgument(
-            f"The marks in {path} cannot be read ({reason}); give a CSV file with the columns image "
-            "and mark.",
+            f"The marks in {path} cannot be read ({reason}); give a CSV file with the columns "
+            "image and mark.",
             reason="MARKS_INVALID",
             file=path,
         ) from error

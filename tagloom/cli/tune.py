@@ -117,7 +117,10 @@ def profile_yaml(
     """The proposal as a profile file, with where it comes from."""
     marks = proposal.keep_count + proposal.reject_count
     aim = f"a precision of {request.precision:g}" if request.precision else "the best F1"
-    lines = [f"# Proposed by `tagloom tune` for {aim}, from {marks:,} marks of {request.collection}."]
+    lines = [
+        f"# Proposed by `tagloom tune` for {aim},",
+        f"# from {marks:,} marks of {request.collection}.",
+    ]
     if proposal.HasField("expected"):
         lines.append(f"# Expected of other photos like them: {agreement(proposal.expected)}.")
     if request.profile and request.profile != "default":
@@ -151,7 +154,7 @@ def _summary(proposal: filter_pb2.TuneProfileResponse) -> str:
             bound(check, check.before),
             bound(check, check.after),
             between(check),
-            f"{check.separation:.2f}",
+            apart(check),
             f"{check.change_count:,}",
         ]
         for check in proposal.checks
@@ -179,6 +182,11 @@ def bound(check: filter_pb2.TunedCheck, threshold: filter_pb2.Threshold) -> str:
     if not threshold.enabled:
         return "off"
     return f"{'≥' if check.minimum else '≤'} {threshold.value:.6g}"
+
+
+def apart(check: filter_pb2.TunedCheck) -> str:
+    """How well the check tells photos to keep from photos to reject, where marks say so."""
+    return f"{check.separation:.2f}" if check.curve else "no marks"
 
 
 def between(check: filter_pb2.TunedCheck) -> str:

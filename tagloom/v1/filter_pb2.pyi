@@ -109,7 +109,7 @@ class Dataset(_message.Message):
     def __init__(self, name: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., collection: _Optional[str] = ..., resolution: _Optional[int] = ..., crop: _Optional[_Union[Crop, _Mapping]] = ..., thresholds: _Optional[_Iterable[_Union[Threshold, _Mapping]]] = ..., judged_count: _Optional[int] = ..., kept_count: _Optional[int] = ..., rejected_count: _Optional[int] = ..., train_count: _Optional[int] = ..., held_out_count: _Optional[int] = ..., content_sha256: _Optional[str] = ..., held_out_sha256: _Optional[str] = ..., profile: _Optional[str] = ..., labels: _Optional[_Union[LabelSource, _Mapping]] = ..., classes: _Optional[_Iterable[_Union[LabelClass, _Mapping]]] = ..., resize_filter: _Optional[str] = ...) -> None: ...
 
 class CheckResult(_message.Message):
-    __slots__ = ("check", "score", "unit", "threshold", "minimum", "passed", "boxes", "detail", "related_sha256")
+    __slots__ = ("check", "score", "unit", "threshold", "minimum", "passed", "boxes", "detail", "related_sha256", "margin")
     CHECK_FIELD_NUMBER: _ClassVar[int]
     SCORE_FIELD_NUMBER: _ClassVar[int]
     UNIT_FIELD_NUMBER: _ClassVar[int]
@@ -119,6 +119,7 @@ class CheckResult(_message.Message):
     BOXES_FIELD_NUMBER: _ClassVar[int]
     DETAIL_FIELD_NUMBER: _ClassVar[int]
     RELATED_SHA256_FIELD_NUMBER: _ClassVar[int]
+    MARGIN_FIELD_NUMBER: _ClassVar[int]
     check: str
     score: float
     unit: str
@@ -128,7 +129,8 @@ class CheckResult(_message.Message):
     boxes: _containers.RepeatedCompositeFieldContainer[Box]
     detail: str
     related_sha256: str
-    def __init__(self, check: _Optional[str] = ..., score: _Optional[float] = ..., unit: _Optional[str] = ..., threshold: _Optional[float] = ..., minimum: _Optional[bool] = ..., passed: _Optional[bool] = ..., boxes: _Optional[_Iterable[_Union[Box, _Mapping]]] = ..., detail: _Optional[str] = ..., related_sha256: _Optional[str] = ...) -> None: ...
+    margin: float
+    def __init__(self, check: _Optional[str] = ..., score: _Optional[float] = ..., unit: _Optional[str] = ..., threshold: _Optional[float] = ..., minimum: _Optional[bool] = ..., passed: _Optional[bool] = ..., boxes: _Optional[_Iterable[_Union[Box, _Mapping]]] = ..., detail: _Optional[str] = ..., related_sha256: _Optional[str] = ..., margin: _Optional[float] = ...) -> None: ...
 
 class Box(_message.Message):
     __slots__ = ("left", "top", "right", "bottom", "score")
@@ -145,7 +147,7 @@ class Box(_message.Message):
     def __init__(self, left: _Optional[float] = ..., top: _Optional[float] = ..., right: _Optional[float] = ..., bottom: _Optional[float] = ..., score: _Optional[float] = ...) -> None: ...
 
 class Verdict(_message.Message):
-    __slots__ = ("sha256", "source", "kept", "failed_checks", "results", "width", "height", "tile_count", "squares", "label")
+    __slots__ = ("sha256", "source", "kept", "failed_checks", "results", "width", "height", "tile_count", "squares", "label", "closeness")
     SHA256_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     KEPT_FIELD_NUMBER: _ClassVar[int]
@@ -156,6 +158,7 @@ class Verdict(_message.Message):
     TILE_COUNT_FIELD_NUMBER: _ClassVar[int]
     SQUARES_FIELD_NUMBER: _ClassVar[int]
     LABEL_FIELD_NUMBER: _ClassVar[int]
+    CLOSENESS_FIELD_NUMBER: _ClassVar[int]
     sha256: str
     source: str
     kept: bool
@@ -166,7 +169,8 @@ class Verdict(_message.Message):
     tile_count: int
     squares: _containers.RepeatedCompositeFieldContainer[Square]
     label: str
-    def __init__(self, sha256: _Optional[str] = ..., source: _Optional[str] = ..., kept: _Optional[bool] = ..., failed_checks: _Optional[_Iterable[str]] = ..., results: _Optional[_Iterable[_Union[CheckResult, _Mapping]]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., tile_count: _Optional[int] = ..., squares: _Optional[_Iterable[_Union[Square, _Mapping]]] = ..., label: _Optional[str] = ...) -> None: ...
+    closeness: float
+    def __init__(self, sha256: _Optional[str] = ..., source: _Optional[str] = ..., kept: _Optional[bool] = ..., failed_checks: _Optional[_Iterable[str]] = ..., results: _Optional[_Iterable[_Union[CheckResult, _Mapping]]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., tile_count: _Optional[int] = ..., squares: _Optional[_Iterable[_Union[Square, _Mapping]]] = ..., label: _Optional[str] = ..., closeness: _Optional[float] = ...) -> None: ...
 
 class Square(_message.Message):
     __slots__ = ("left", "top", "side", "held_out", "file")
@@ -381,14 +385,16 @@ class ListDatasetsResponse(_message.Message):
     def __init__(self, datasets: _Optional[_Iterable[_Union[Dataset, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class ListVerdictsRequest(_message.Message):
-    __slots__ = ("parent", "page_size", "page_token")
+    __slots__ = ("parent", "page_size", "page_token", "order_by")
     PARENT_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    ORDER_BY_FIELD_NUMBER: _ClassVar[int]
     parent: str
     page_size: int
     page_token: str
-    def __init__(self, parent: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+    order_by: str
+    def __init__(self, parent: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., order_by: _Optional[str] = ...) -> None: ...
 
 class ListVerdictsResponse(_message.Message):
     __slots__ = ("verdicts", "next_page_token")
@@ -399,14 +405,34 @@ class ListVerdictsResponse(_message.Message):
     def __init__(self, verdicts: _Optional[_Iterable[_Union[Verdict, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class RenderVerdictRequest(_message.Message):
-    __slots__ = ("name", "sha256", "max_side")
+    __slots__ = ("name", "sha256", "max_side", "view", "profile", "thresholds", "resolution")
+    class View(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        VIEW_UNSPECIFIED: _ClassVar[RenderVerdictRequest.View]
+        VIEW_PHOTO: _ClassVar[RenderVerdictRequest.View]
+        VIEW_PLAIN: _ClassVar[RenderVerdictRequest.View]
+        VIEW_BLUR: _ClassVar[RenderVerdictRequest.View]
+        VIEW_SHEET: _ClassVar[RenderVerdictRequest.View]
+    VIEW_UNSPECIFIED: RenderVerdictRequest.View
+    VIEW_PHOTO: RenderVerdictRequest.View
+    VIEW_PLAIN: RenderVerdictRequest.View
+    VIEW_BLUR: RenderVerdictRequest.View
+    VIEW_SHEET: RenderVerdictRequest.View
     NAME_FIELD_NUMBER: _ClassVar[int]
     SHA256_FIELD_NUMBER: _ClassVar[int]
     MAX_SIDE_FIELD_NUMBER: _ClassVar[int]
+    VIEW_FIELD_NUMBER: _ClassVar[int]
+    PROFILE_FIELD_NUMBER: _ClassVar[int]
+    THRESHOLDS_FIELD_NUMBER: _ClassVar[int]
+    RESOLUTION_FIELD_NUMBER: _ClassVar[int]
     name: str
     sha256: str
     max_side: int
-    def __init__(self, name: _Optional[str] = ..., sha256: _Optional[str] = ..., max_side: _Optional[int] = ...) -> None: ...
+    view: RenderVerdictRequest.View
+    profile: str
+    thresholds: _containers.RepeatedCompositeFieldContainer[Threshold]
+    resolution: int
+    def __init__(self, name: _Optional[str] = ..., sha256: _Optional[str] = ..., max_side: _Optional[int] = ..., view: _Optional[_Union[RenderVerdictRequest.View, str]] = ..., profile: _Optional[str] = ..., thresholds: _Optional[_Iterable[_Union[Threshold, _Mapping]]] = ..., resolution: _Optional[int] = ...) -> None: ...
 
 class RenderVerdictResponse(_message.Message):
     __slots__ = ("jpeg",)

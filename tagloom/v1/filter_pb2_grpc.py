@@ -110,7 +110,7 @@ class FilterServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RenderVerdict(self, request, context):
-        """Draws a preview of one judged image with the boxes that the checks found.
+        """Draws a preview of one judged image: what the checks found, what was cut, how it scored.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

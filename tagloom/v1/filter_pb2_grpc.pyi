@@ -48,7 +48,7 @@ class FilterServiceStub:
     ListVerdicts: _grpc.UnaryUnaryMultiCallable[_filter_pb2.ListVerdictsRequest, _filter_pb2.ListVerdictsResponse]
     """Lists the verdicts of a dataset: why each image stayed or went."""
     RenderVerdict: _grpc.UnaryUnaryMultiCallable[_filter_pb2.RenderVerdictRequest, _filter_pb2.RenderVerdictResponse]
-    """Draws a preview of one judged image with the boxes that the checks found."""
+    """Draws a preview of one judged image: what the checks found, what was cut, how it scored."""
     TuneProfile: _grpc.UnaryUnaryMultiCallable[_filter_pb2.TuneProfileRequest, _operations_pb2.Operation]
     """Proposes thresholds from a person's marks: which photos of a collection to keep, and which to
     reject. Photos that are not scored yet are scored first.
@@ -76,7 +76,7 @@ class FilterServiceAsyncStub(FilterServiceStub):
     ListVerdicts: _aio.UnaryUnaryMultiCallable[_filter_pb2.ListVerdictsRequest, _filter_pb2.ListVerdictsResponse]  # type: ignore[assignment]
     """Lists the verdicts of a dataset: why each image stayed or went."""
     RenderVerdict: _aio.UnaryUnaryMultiCallable[_filter_pb2.RenderVerdictRequest, _filter_pb2.RenderVerdictResponse]  # type: ignore[assignment]
-    """Draws a preview of one judged image with the boxes that the checks found."""
+    """Draws a preview of one judged image: what the checks found, what was cut, how it scored."""
     TuneProfile: _aio.UnaryUnaryMultiCallable[_filter_pb2.TuneProfileRequest, _operations_pb2.Operation]  # type: ignore[assignment]
     """Proposes thresholds from a person's marks: which photos of a collection to keep, and which to
     reject. Photos that are not scored yet are scored first.
@@ -131,7 +131,7 @@ class FilterServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _filter_pb2.RenderVerdictRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_filter_pb2.RenderVerdictResponse, _abc.Awaitable[_filter_pb2.RenderVerdictResponse]]:
-        """Draws a preview of one judged image with the boxes that the checks found."""
+        """Draws a preview of one judged image: what the checks found, what was cut, how it scored."""
 
     @_abc_1.abstractmethod
     def TuneProfile(

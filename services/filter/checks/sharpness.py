@@ -27,7 +27,7 @@ import numpy.typing as npt
 from services.filter.checks.base import Check, Score
 from services.filter.decode import Photo, scaled
 
-__all__ = ["CHECK"]
+__all__ = ["CHECK", "tile_map"]
 
 _SHORT_SIDE = 512
 _TILE = 32
@@ -45,19 +45,25 @@ _Plane = npt.NDArray[np.float32]
 
 def score(photo: Photo) -> Score:
     """Upper quartile of the sharpness of the tiles with the strongest edges."""
+    ratios, asked = tile_map(photo)
+    return Score(float(np.quantile(ratios[asked], 0.75)) if asked.any() else 0.0)
+
+
+def tile_map(photo: Photo) -> tuple[_Plane, npt.NDArray[np.bool_]]:
+    """The sharpness of each tile, 0..1, and which tiles have edges strong enough to be asked; both
+    [tiles down, tiles across], over the whole photo."""
     luma = cv2.cvtColor(_working_size(photo.rgb), cv2.COLOR_RGB2GRAY).astype(np.float32)
     if min(luma.shape) < 2:
-        return Score(0.0)
+        return np.zeros((1, 1), np.float32), np.zeros((1, 1), np.bool_)
     present, removed = zip(*(_variation(luma, axis) for axis in (0, 1)), strict=True)
     total = present[0] + present[1]
-    edges = total >= max(_MIN_VARIATION, float(np.quantile(total, 1 - _EDGE_SHARE)))
-    if not edges.any():
-        return Score(0.0)
+    asked = total >= max(_MIN_VARIATION, float(np.quantile(total, 1 - _EDGE_SHARE)))
     ratios = [
         np.where(there >= _MIN_DIRECTION_SHARE * total, gone / np.maximum(there, 1e-6), 1.0)
         for there, gone in zip(present, removed, strict=True)
     ]
-    return Score(float(np.quantile(np.minimum(*ratios)[edges], 0.75)))
+    least: _Plane = np.minimum(*ratios)
+    return least, np.asarray(asked, np.bool_)
 
 
 def _working_size(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

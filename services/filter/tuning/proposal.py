@@ -51,13 +51,15 @@ class TunedCheck:
     """90 % of the proposals of marks drawn anew lie between these; where one is infinite, the check
     is off at that end"""
     separation: float
-    """chance that a photo to keep scores better than one to reject; 0.5 tells nothing"""
+    """chance that a photo to keep scores better than one to reject; 0.5 tells nothing, or nothing
+    was rejected for its sake"""
     precision: float
     """of `alone`, on the marks it was chosen by"""
     recall: float
     marked: int
     """marks that say something about this check"""
     curve: tuple[Point, ...]
+    """empty where nothing was rejected for its sake"""
     changes: tuple[Change, ...]
     """photos on the other side of its threshold, the first few"""
     change_count: int

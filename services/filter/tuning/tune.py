@@ -140,7 +140,8 @@ def tune(store: Store, request: TuneRequest, report: Report) -> Proposal:
     low, high = spread(problem, goal, start, request.seed)
     report("search", 3, 4)
     rounded = [
-        _rounded(value, column) for value, column in zip(least, problem.scores.T, strict=True)
+        float(first) if last == first else _rounded(last, column)
+        for first, last, column in zip(start, least, problem.scores.T, strict=True)
     ]
     after = judged(_with(begin, tuned, rounded))
     checks = tuple(
@@ -162,9 +163,9 @@ def tune(store: Store, request: TuneRequest, report: Report) -> Proposal:
         keep=int(problem.keep.sum()),
         reject=int((~problem.keep).sum()),
         unknown=matched.unknown,
-        before=estimates(was[None], problem.keep, request.seed),
-        fitted=estimates(stays[None], problem.keep, request.seed),
-        expected=estimates(decisions, problem.keep, request.seed) if len(decisions) else None,
+        before=estimates(was[None], problem.keep),
+        fitted=estimates(stays[None], problem.keep),
+        expected=estimates(decisions, problem.keep) if len(decisions) else None,
         gain=gain(decisions, was, problem.keep, request.seed) if len(decisions) else None,
         frontier=_frontier(problem, start, least),
         kept_before=sum(verdict.kept for verdict in before.verdicts.values()),
@@ -214,13 +215,15 @@ def _only(problem: Problem, index: int, rows: npt.NDArray[np.bool_] | None = Non
 
 
 def _rounded(least: float, scores: _Floats) -> float:
-    """The shortest decimal that decides on these scores as `least` does."""
+    """The shortest decimal that decides on these scores as `least` does, well between two."""
     if not np.isfinite(least):
         return least
     below = scores[scores < least].max(initial=-np.inf)
     above = scores[scores >= least].min(initial=np.inf)
+    room = min(least - below, above - least) / 2
     for decimals in range(_MAX_DECIMALS):
-        if below < (short := round(float(least), decimals)) <= above:
+        short = round(float(least), decimals)
+        if below < short <= above and abs(short - least) <= room:
             return short
     return float(least)
 
@@ -259,8 +262,9 @@ def _tuned_check(
     first = next(each for each in before.thresholds if each.check == check)
     last = next(each for each in after.thresholds if each.check == check)
     only = _only(problem, index, rows)
-    (best,) = fit(only, goal, np.array([_turned(check, first.value)]))
-    best = _rounded(best, only.scores[:, 0])
+    there = _turned(check, first.value)
+    (best,) = fit(only, goal, np.array([there]))
+    best = there if best == there else _rounded(best, only.scores[:, 0])
     agreement = quality(predict(only, np.array([best])), only.keep)
     changes = [
         change
@@ -296,6 +300,8 @@ def _separation(only: Problem) -> float:
 
 
 def _curve(check: str, only: Problem) -> tuple[Point, ...]:
+    if only.keep.all():
+        return ()  # no photo was rejected for its sake: there is nothing to trade
     cuts, good, bad = sweep(only, 0, only.possible.astype(np.float64))
     total = max(1, int(only.keep.sum()))
     finite = np.flatnonzero(np.isfinite(cuts))

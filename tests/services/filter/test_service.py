@@ -60,8 +60,8 @@ def request(dataset_id="squares", **fields) -> filter_pb2.CreateDatasetRequest:
     return filter_pb2.CreateDatasetRequest(dataset_id=dataset_id, **defaults | fields)
 
 
-def finish(channel, operation) -> filter_pb2.Dataset:
-    """The operation's dataset; raises its error."""
+def finish(channel, operation, response=filter_pb2.Dataset):
+    """The operation's response; raises its error."""
     operations = operations_pb2_grpc.OperationsStub(channel)
     for _ in range(12):
         wait = operations_pb2.WaitOperationRequest(
@@ -73,9 +73,9 @@ def finish(channel, operation) -> filter_pb2.Dataset:
     assert operation.done
     if operation.HasField("error"):
         raise from_status(operation.error)
-    dataset = filter_pb2.Dataset()
-    assert operation.response.Unpack(dataset)
-    return dataset
+    unpacked = response()
+    assert operation.response.Unpack(unpacked)
+    return unpacked
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +132,46 @@ def test_a_verdict_is_drawn(dataset, stub):
             filter_pb2.RenderVerdictRequest(name=dataset.name, sha256=verdict.sha256), timeout=60
         )
         assert Image.open(io.BytesIO(drawn.jpeg)).format == "JPEG"
+
+
+def test_verdicts_come_with_the_borderline_ones_first(dataset, stub):
+    def listed(**fields):
+        asked = filter_pb2.ListVerdictsRequest(parent=dataset.name, **fields)
+        return stub.ListVerdicts(asked, timeout=20)
+
+    closest = list(listed(order_by="closeness").verdicts)
+    assert [v.closeness for v in closest] == sorted(v.closeness for v in closest)
+    assert {v.sha256 for v in closest} == {v.sha256 for v in listed().verdicts}
+    for verdict in closest:
+        assert all((result.margin >= 0) == result.passed for result in verdict.results)
+    page = listed(order_by="closeness", page_size=4)
+    rest = listed(order_by="closeness", page_size=4, page_token=page.next_page_token)
+    assert [*page.verdicts, *rest.verdicts] == closest
+    asked = filter_pb2.ListVerdictsRequest(parent=dataset.name, page_token=page.next_page_token)
+    assert isinstance(failure(stub.ListVerdicts, asked), InvalidArgument)
+    asked = filter_pb2.ListVerdictsRequest(parent=dataset.name, order_by="size")
+    assert failure(stub.ListVerdicts, asked).reason == "ORDER_UNKNOWN"
+
+
+def test_views_of_datasets_and_collections(dataset, stub):
+    views = filter_pb2.RenderVerdictRequest
+    (kept,) = [
+        verdict
+        for verdict in stub.ListVerdicts(
+            filter_pb2.ListVerdictsRequest(parent=dataset.name), timeout=20
+        ).verdicts
+        if verdict.source == "flower.png"
+    ]
+    for name in (dataset.name, dataset.collection):
+        for view in views.View.values():
+            asked = views(name=name, sha256=kept.sha256, view=view, resolution=128)
+            picture = Image.open(io.BytesIO(stub.RenderVerdict(asked, timeout=60).jpeg))
+            assert max(picture.size) <= 320
+    asked = views(name=dataset.name, sha256=kept.sha256)
+    asked.view = 99
+    assert failure(stub.RenderVerdict, asked).reason == "VIEW_UNKNOWN"
+    asked = views(name="runs/r", sha256=kept.sha256)
+    assert failure(stub.RenderVerdict, asked).reason == "INVALID_NAME"
 
 
 def test_asking_twice_gives_the_same_operation(dataset, channel, stub):
@@ -235,3 +275,41 @@ def test_a_dataset_is_deleted(channel, stub):
     stub.DeleteDataset(filter_pb2.DeleteDatasetRequest(name=made.name), timeout=20)
     error = failure(stub.GetDataset, filter_pb2.GetDatasetRequest(name=made.name))
     assert isinstance(error, NotFound)
+
+
+def test_marks_become_a_profile_that_makes_a_dataset(dataset, channel, stub):
+    said = {"flower.png": True, "coffee.png": True, "camera.png": False, "tiny.png": False}
+    asked = filter_pb2.TuneProfileRequest(
+        collection=dataset.collection,
+        marks=[filter_pb2.Mark(image=name, keep=keep) for name, keep in said.items()],
+        resolution=128,
+        request_id=str(uuid.uuid4()),
+    )
+    first, again = (stub.TuneProfile(asked, timeout=20) for _ in range(2))
+    assert first.name == again.name
+    proposal = finish(channel, first, filter_pb2.TuneProfileResponse)
+    assert (proposal.keep_count, proposal.reject_count) == (2, 2)
+    assert proposal.fitted.f1.value == 1
+    assert {check.check for check in proposal.checks} >= {"sharpness", "grayscale", "resolution"}
+    assert any("mark at least 20" in sentence for sentence in proposal.advice)
+    made = finish(
+        channel,
+        stub.CreateDataset(request("tuned", thresholds=proposal.thresholds), timeout=20),
+    )
+    assert made.kept_count == proposal.kept_after_count == 2
+
+
+def test_marks_that_cannot_be_used(dataset, channel, stub):
+    def tuned(*marks, collection=dataset.collection, **fields):
+        asked = filter_pb2.TuneProfileRequest(collection=collection, marks=marks, **fields)
+        return stub.TuneProfile(asked, timeout=20)
+
+    one = filter_pb2.Mark(image="flower.png", keep=True)
+    with pytest.raises(FailedPrecondition, match="All 1 marks say keep"):
+        finish(channel, tuned(one), filter_pb2.TuneProfileResponse)
+    with pytest.raises(grpc.RpcError) as caught:
+        tuned(one, precision=2)
+    assert from_rpc_error(caught.value).metadata["field"] == "precision"
+    with pytest.raises(grpc.RpcError) as caught:
+        tuned(one, collection="collections/none")
+    assert isinstance(from_rpc_error(caught.value), NotFound)

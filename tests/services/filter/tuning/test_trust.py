@@ -25,7 +25,7 @@ def test_marks_held_back_judge_lower_than_the_marks_that_chose():
         least = fit(few, Goal(), begin)
         fitted.append(quality(predict(few, least), few.keep).f1)
         decisions = cross_validated(few, Goal(), begin, seed)
-        expected.append(estimates(decisions, few.keep, seed).f1.value)
+        expected.append(estimates(decisions, few.keep).f1.value)
         fresh = problem(random, 4000)
         real.append(quality(predict(fresh, least), fresh.keep).f1)
     assert np.mean(fitted) > np.mean(real) + 0.03  # what one would report without holding back
@@ -36,10 +36,10 @@ def test_intervals_cover_and_shrink():
     random = np.random.default_rng(1)
     widths, covered = [], []
     for photos in (40, 400):
-        for seed in range(10):
+        for _ in range(10):
             some = problem(random, photos, checks=1, signal=1.5)
             stays = predict(some, np.array([0.75]))
-            found = estimates(stays[None], some.keep, seed).precision
+            found = estimates(stays[None], some.keep).precision
             fresh = problem(random, 20_000, checks=1, signal=1.5)
             truth = quality(predict(fresh, np.array([0.75])), fresh.keep).precision
             covered.append(found.low <= truth <= found.high)
@@ -105,4 +105,16 @@ def test_the_same_seed_gives_the_same_answer():
     begin = np.full(5, -np.inf)
     first, second = (cross_validated(some, Goal(), begin, 7) for _ in range(2))
     np.testing.assert_array_equal(first, second)
-    assert estimates(first, some.keep, 1) == estimates(second, some.keep, 1)
+    before = predict(some, begin)
+    assert gain(first, before, some.keep, 1) == gain(second, before, some.keep, 1)
+
+
+def test_ten_of_ten_do_not_prove_all():
+    keep = np.array([True] * 10 + [False] * 4)
+    found = estimates(keep[None], keep)
+    for estimate in (found.precision, found.recall, found.f1):
+        assert estimate.value == estimate.high == 1
+        assert 0.65 < estimate.low < 0.87
+    nothing = estimates(np.zeros((1, 14), bool), keep)
+    assert (nothing.recall.value, nothing.f1.value) == (0, 0)
+    assert nothing.recall.high > 0.2
