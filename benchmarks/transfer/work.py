@@ -109,7 +109,7 @@ def _result(store: Store, cell: Cell, evaluation: Evaluation) -> dict[str, Any]:
         ],
         "ticks": [
             {
-                name: round(getattr(tick, name), 4)
+                name: None if (value := getattr(tick, name)) is None else round(value, 4)
                 for name in ("kimg", "augment_p", "real_score", "fake_score", "real_sign")
             }
             for tick in records.read_ticks(store, cell.name)

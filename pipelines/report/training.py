@@ -82,7 +82,9 @@ def _charts(run: RunMaterials) -> list[Chart]:
     label = "kimg, thousands of images seen"
 
     def series(name: str, colour: int, field: str, first: Sequence[Point] = ()) -> Series:
-        points = [Point(t.kimg, getattr(t, field)) for t in run.ticks]
+        # A tick without a good update has no mean of it.
+        values = [(t.kimg, _value(t, field)) for t in run.ticks]
+        points = [Point(kimg, value) for kimg, value in values if value is not None]
         return Series(name, colour, [*first, *points])
 
     options = run.run.options
@@ -116,6 +118,13 @@ def _charts(run: RunMaterials) -> list[Chart]:
             "R1 penalty, before its weight", label, [series("R1", 3, "r1_penalty")], zero_based=True
         ),
     ]
+
+
+def _value(tick: trainer_pb2.Tick, field: str) -> float | None:
+    """The field of the tick; None where the tick does not have it."""
+    if tick.DESCRIPTOR.fields_by_name[field].has_presence and not tick.HasField(field):
+        return None
+    return float(getattr(tick, field))
 
 
 def _explained(options: trainer_pb2.TrainingOptions, highest_p: float) -> str:

@@ -70,12 +70,17 @@ def _overfitting(ticks: Sequence[Tick], options: TrainingOptions) -> str | None:
     last = ticks[-2:]
     if len(last) < 2:
         return None
-    if options.augment == "ada" and all(
-        tick.augment_p >= _P_CLAMP and tick.real_sign > options.ada_target for tick in last
+    signs = [tick.real_sign for tick in last if tick.real_sign is not None]
+    at_limit = all(tick.augment_p >= _P_CLAMP for tick in last)
+    if (
+        options.augment == "ada"
+        and at_limit
+        and len(signs) == 2
+        and min(signs) > options.ada_target
     ):
         return (
             f"The discriminator overfits: it is sure of the training images (mean sign "
-            f"{last[-1].real_sign:.2f}, target {options.ada_target:g}), and the augmentation is "
+            f"{signs[-1]:.2f}, target {options.ada_target:g}), and the augmentation is "
             "already at its limit, p = 1; use an earlier snapshot, collect more images, or raise "
             "r1_gamma."
         )

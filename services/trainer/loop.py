@@ -303,8 +303,10 @@ class _Loop:
         self._tick_images, self._tick_seconds = session.step.images_seen, session.seconds
         means = session.step.statistics.take()
         if self.ticks:  # R1 comes every 16 steps, which can be longer than a tick
-            means.setdefault("r1_penalty", self.ticks[-1].r1_penalty)
-            means.setdefault("path_penalty", self.ticks[-1].path_penalty)
+            for name in ("r1_penalty", "path_penalty"):
+                earlier = getattr(self.ticks[-1], name)
+                if earlier is not None:
+                    means.setdefault(name, earlier)
         observed = self._observe()
         gpu = gpu_memory(session.step.device)
         tick = Tick(
@@ -319,21 +321,7 @@ class _Loop:
             diversity=observed.diversity if observed else None,
             overfitting=observed.overfitting if observed else None,
             updates_left_out=session.step.left_out.total - self._tick_left_out,
-            **{
-                name: means.get(name, 0.0)
-                for name in (
-                    "g_loss",
-                    "d_loss",
-                    "r1_penalty",
-                    "path_penalty",
-                    "fake_score",
-                    "fake_sign",
-                    "real_score",
-                    "real_sign",
-                    "g_gradient_norm",
-                    "d_gradient_norm",
-                )
-            },
+            **means,
         )
         self._tick_left_out = session.step.left_out.total
         alarms = judge([*self.ticks, tick], self.run.options)
@@ -344,7 +332,7 @@ class _Loop:
         self.g_change = session.parameter_change("G")
         self.d_change = session.parameter_change("D")
         self.message = (
-            f"G loss {tick.g_loss:.3f}, D loss {tick.d_loss:.3f}, p {tick.augment_p:.3f}, "
+            f"G loss {_shown(tick.g_loss)}, D loss {_shown(tick.d_loss)}, p {tick.augment_p:.3f}, "
             f"{tick.seconds_per_kimg:.1f} s/kimg."
         )
         if alarms:
@@ -378,3 +366,7 @@ class _Loop:
 def _passes(before: float, after: float, interval: float) -> bool:
     """Whether a multiple of `interval` lies in (before, after], up to rounding."""
     return int(after / interval + 1e-9) > int(before / interval + 1e-9)
+
+
+def _shown(loss: float | None) -> str:
+    return "unknown" if loss is None else f"{loss:.3f}"

@@ -12,6 +12,8 @@ __all__ = ["check_ranges", "refuse"]
 
 MAX_BATCH = 65536
 MAX_SAMPLES = 256
+MAX_TICKS = 10_000
+"""rows of a history, which is written as a whole at every tick"""
 LEAST_SCORED = 16
 """generated images, below which a kernel distance says nothing"""
 
@@ -60,6 +62,12 @@ def check_ranges(options: TrainingOptions) -> None:
             refuse(name, getattr(options, name), "above 0 (thousands of images)")
     if options.kimg >= 1e6:
         refuse("kimg", options.kimg, "below 1000000")
+    if options.kimg / max(options.tick_kimg, options.batch / 1000) > MAX_TICKS:
+        refuse(
+            "tick_kimg",
+            options.tick_kimg,
+            f"at least {options.kimg / MAX_TICKS:g}, so that the run has {MAX_TICKS} ticks at most",
+        )
     for name, (lowest, highest, unit) in _FLOATS.items():
         _check_range(name, getattr(options, name), lowest, highest, unit)
     for name, (least, most) in _INTEGERS.items():

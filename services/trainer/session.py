@@ -60,8 +60,8 @@ class Session:
         G = build_from_spec(g_spec)
         D = build_from_spec(DiscriminatorSpec.from_json(run.discriminator))
         G_ema = build_from_spec(g_spec)
-        transferred = _take_over(store, run.start, G, D) if run.start else {}
         G_ema.load_state_dict(G.state_dict())
+        transferred = _take_over(store, run.start, G, D, G_ema) if run.start else {}
         for network in (G, D, G_ema):
             network.to(device)
         augment = None
@@ -147,14 +147,18 @@ class Session:
         step.check()
 
 
-def _take_over(store: Store, start: str, G: nn.Module, D: nn.Module) -> dict[str, Transferred]:
-    """G continues from the average: the field's published networks have no better one."""
+def _take_over(
+    store: Store, start: str, G: nn.Module, D: nn.Module, G_ema: nn.Module
+) -> dict[str, Transferred]:
+    """Each continues its own, as in the official programs; G the average where there is no G."""
     entry = open_network(store, start)
-    weights = entry.load(store, ["G_ema", "D"])
+    weights = entry.load(store, ["G_ema", "D"], optional=["G"])
+    spec = entry.generator_spec
     d_spec = DiscriminatorSpec.from_json(entry.network.discriminator or {})
     what = f"The weights of {start}"
+    transfer_weights(weights["G_ema"], spec, G_ema, what=what)
     return {
-        "G": transfer_weights(weights["G_ema"], entry.generator_spec, G, what=what),
+        "G": transfer_weights(weights.get("G", weights["G_ema"]), spec, G, what=what),
         "D": transfer_weights(weights["D"], d_spec, D, what=what),
     }
 

@@ -213,25 +213,28 @@ class Progress(Manifest):
 
 
 class Tick(Record):
-    """A line of history.jsonl: means over the steps since the previous tick."""
+    """A line of history.jsonl: means over the good updates since the previous tick.
+
+    None: there was no such update, or what it measures is not part of the training.
+    """
 
     kimg: float
     time: datetime
     seconds_per_kimg: float
-    g_loss: float
-    d_loss: float
-    r1_penalty: float
+    g_loss: float | None = None
+    d_loss: float | None = None
+    r1_penalty: float | None = None
     """squared gradient of D at real images, before gamma / 2"""
-    path_penalty: float = 0.0
+    path_penalty: float | None = None
     """StyleGAN2: squared deviation of the path lengths, before its weight"""
-    real_score: float
-    fake_score: float
-    real_sign: float
+    real_score: float | None = None
+    fake_score: float | None = None
+    real_sign: float | None = None
     """mean sign of the real scores, -1 to 1: what ADA keeps at its target"""
-    fake_sign: float = 0.0
+    fake_sign: float | None = None
     augment_p: float
-    g_gradient_norm: float
-    d_gradient_norm: float
+    g_gradient_norm: float | None = None
+    d_gradient_norm: float | None = None
     peak_memory: int
     """bytes of the process's own, resident"""
     gpu_peak_memory: int | None = None

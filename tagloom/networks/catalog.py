@@ -43,13 +43,16 @@ class CatalogEntry:
     weights_key: str
     """where its weights lie in the store"""
 
-    def load(self, store: Store, roles: Sequence[str]) -> dict[str, dict[str, Tensor]]:
+    def load(
+        self, store: Store, roles: Sequence[str], *, optional: Sequence[str] = ()
+    ) -> dict[str, dict[str, Tensor]]:
         """State dicts by role (`G_ema`, `D`, `G`), after checking the file's SHA-256.
 
+        optional: roles that are given too where the file has them.
         Raises FailedPrecondition (NETWORK_PART_MISSING) if a role is not in the file, DataLoss
         (WEIGHTS_DAMAGED) if the bytes are not what the manifest says.
         """
-        from tagloom.networks.weights import load_weights
+        from tagloom.networks.weights import load_weights, networks_in
 
         with tempfile.TemporaryDirectory(prefix="tagloom-weights-") as folder:
             path = Path(folder, "weights.safetensors")
@@ -61,7 +64,8 @@ class CatalogEntry:
                     reason="NETWORK_PART_MISSING",
                     resource=self.name,
                 )
-            return load_weights(path, list(roles))
+            there = networks_in(path) if optional else []
+            return load_weights(path, [*roles, *(role for role in optional if role in there)])
 
     def fetch(self, store: Store, path: Path) -> None:
         """Its weights as the file `path`. Raises DataLoss (WEIGHTS_DAMAGED) if the bytes are not

@@ -26,7 +26,7 @@ def test_every_kind_of_golden_file_is_there() -> None:
         *("ops", "ada", "ada_random", "metrics", "equivariance"),
         *("nets_sg3t", "nets_sg3t_32_c3", "nets_sg3r", "nets_sg2_32"),
         *("nets_sg2_16_orig", "nets_sg2_16_resnet"),
-        *("loss_sg3", "loss_sg2", "train_sg3", "train_sg2"),
+        *("loss_sg3t", "loss_sg3r", "loss_sg2", "train_sg3", "train_sg2"),
     }
     missing = {kind for kind in kinds if not any(name.startswith(kind) for name in names)}
     assert not missing

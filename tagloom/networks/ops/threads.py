@@ -14,6 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
+from tagloom.cores import usable_cores
+
 __all__ = ["run_in_ranges"]
 
 # Below this much work for a thread, handing it over costs more than it gains.
@@ -27,7 +29,7 @@ def _executor() -> ThreadPoolExecutor:
     global _pool
     with _lock:
         if _pool is None:
-            workers = max(1, (os.cpu_count() or 1) - 1)
+            workers = max(1, usable_cores() - 1)
             _pool = ThreadPoolExecutor(workers, thread_name_prefix="tagloom-kernel")
         return _pool
 

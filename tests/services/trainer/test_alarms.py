@@ -149,6 +149,32 @@ def test_updates_that_are_not_finite_are_left_out_and_leave_nothing(
         assert all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values())
 
 
+def test_a_tick_without_a_good_update_has_no_mean_of_it(
+    store: Store, make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch, taken = TrainingImages.batch, 0
+
+    def broken_for_a_tick(self: TrainingImages, *given: Any) -> torch.Tensor:
+        nonlocal taken
+        images = batch(self, *given)
+        taken += len(images) == 4
+        return images * float("nan") if 5 <= taken <= 8 else images
+
+    monkeypatch.setattr(TrainingImages, "batch", broken_for_a_tick)
+    make_run("r", path_length_weight=0.0, snapshot_kimg=10.0)
+    said: list[str] = []
+    train(store, "r", lambda phase, done, total, message="": said.append(message))
+    ticks = records.read_ticks(store, "r")
+    assert [tick.d_loss is None for tick in ticks] == [False, True, False, False]
+    assert [tick.real_sign is None for tick in ticks] == [False, True, False, False]
+    assert all(tick.g_loss is not None and tick.path_penalty is None for tick in ticks)
+    assert ticks[1].r1_penalty == ticks[0].r1_penalty  # R1 comes every 16 steps
+    assert any("D loss unknown" in message for message in said)
+    shown = tick_message(ticks[1])
+    assert not shown.HasField("d_loss")
+    assert shown.HasField("g_loss")
+
+
 def test_a_run_whose_d_breaks_ends_with_its_last_good_state(
     store: Store, make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -185,6 +211,8 @@ def test_a_healthy_history_raises_nothing(make_run: Callable[..., Run]) -> None:
     history = [tick(i, diversity=1 - i / 20, overfitting=i / 20) for i in range(10)]
     assert judge(history, options) == {}
     assert judge(history[:1], options) == {}
+    unknown = [tick(i, augment_p=1.0, real_sign=None) for i in range(2)]
+    assert judge(unknown, options).keys() == {"runaway_p"}
     # Samples were never various, or training images are as alike: nothing has collapsed.
     poor = [tick(0, diversity=0.1), tick(1, diversity=0.09)]
     assert judge(poor, options) == {}

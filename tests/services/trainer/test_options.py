@@ -100,6 +100,7 @@ def test_what_the_server_knows_of_band_filters_is_true() -> None:
         ({"kimg": math.nan}, "kimg is nan, but should be a finite number"),
         ({"kimg": 1e7}, "below 1000000"),
         ({"kimg": 0.001}, r"kimg is 0\.001, but should be at least one batch, 0\.032"),
+        ({"kimg": 2000, "tick_kimg": 0.1}, r"tick_kimg is 0\.1, but should be at least 0\.2, so"),
         ({"batch": -4}, "batch is -4, but should be from 1"),
         ({"batch": 6}, r"a multiple of 4, because .* \(the nearest are 4 and 8\)"),
         ({"r1_gamma": -1.0}, "r1_gamma is -1.0, but should be at least 0"),
