@@ -1,7 +1,9 @@
 """Bytes of unknown origin to upright 8-bit sRGB, once per image; anything wrong becomes a sentence.
 
 What a file is decides its content, never its name. The size is read from the header and judged
-before a single pixel is decoded, so a decompression bomb costs nothing.
+before a single pixel is decoded, so a decompression bomb costs nothing. The limits keep a process
+that scores below 600 MB, whatever comes; pixels are converted and reduced in strips, so that there
+is one copy of a large photo and not four.
 """
 
 from __future__ import annotations
@@ -16,13 +18,22 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageCms
+from PIL.JpegImagePlugin import JpegImageFile
 
 __all__ = ["FORMATS", "MAX_BYTES", "MAX_PIXELS", "Photo", "Undecodable", "decode"]
 
 FORMATS = ("JPEG", "PNG", "WEBP")
-MAX_PIXELS = 100_000_000
-"""decoded: 300 MB of RGB. The largest phone sensors give 200 MP files, saved at 50 or fewer."""
-MAX_BYTES = 128 * 2**20
+MAX_PIXELS = 8192 * 6144
+"""50 million, as the largest phone sensors are saved: 200 MB as Pillow decodes them"""
+MAX_BYTES = 64 * 2**20
+_MAX_WEBP = MAX_PIXELS // 2
+"""its lossless decoder holds two copies"""
+_PILLOWS_WEBP = 12_000_000
+"""beyond, OpenCV decodes it: Pillow holds four copies, and takes no more than one frame either"""
+_MAX_COEFFICIENTS = 200 * 2**20
+"""bytes that a progressive JPEG's coefficients may take, at whatever scale it is decoded"""
+_STRIP = 1 << 20
+"""pixels converted at once"""
 
 _OTHER_FORMATS = {
     b"GIF8": "GIF",
@@ -46,6 +57,17 @@ _UPRIGHT = {
 }
 """what turns each value of the EXIF tag Orientation upright (EXIF 2.32, 4.6.4)"""
 _ORIENTATION = 0x0112
+
+_TURNED = {
+    Image.Transpose.FLIP_LEFT_RIGHT: lambda rgb: rgb[:, ::-1],
+    Image.Transpose.ROTATE_180: lambda rgb: rgb[::-1, ::-1],
+    Image.Transpose.FLIP_TOP_BOTTOM: lambda rgb: rgb[::-1],
+    Image.Transpose.TRANSPOSE: lambda rgb: rgb.transpose(1, 0, 2),
+    Image.Transpose.ROTATE_270: lambda rgb: rgb.transpose(1, 0, 2)[:, ::-1],
+    Image.Transpose.TRANSVERSE: lambda rgb: rgb[::-1, ::-1].transpose(1, 0, 2),
+    Image.Transpose.ROTATE_90: lambda rgb: rgb.transpose(1, 0, 2)[::-1],
+}
+"""the same as Pillow's transpose, for arrays [h, w, 3]"""
 
 _AVERAGED = ("RGB", "L", "RGBA", "LA", "CMYK")
 """modes whose pixels may be averaged (Pillow weighs them by alpha where there is one)"""
@@ -127,14 +149,17 @@ def decode(data: bytes, *, at_least: int = 0, at_least_long: int = 0) -> Photo:
         ratio = max(at_least / min(width, height), at_least_long / max(width, height))
         if 0 < ratio < 1:
             image.draft(None, (int(width * ratio) + 1, int(height * ratio) + 1))
-        image.load()
         format, turn = str(image.format), _UPRIGHT.get(_orientation(image))
-        # Before conversions where that is right (averaging palette indices is not): they copy.
-        if image.mode in _AVERAGED:
-            image = _reduced(image, at_least, at_least_long)
-        rgb = _reduced(_to_rgb(image), at_least, at_least_long)
+        profile = image.info.get("icc_profile")
+        if format == "WEBP" and width * height > _PILLOWS_WEBP:
+            image.close()
+            image = _webp(data)
+        image.load()
+        factor = _factor(image.size, at_least, at_least_long)
+        rgb = _converted(image, factor, profile)
+        image.close()
         if turn is not None:
-            rgb = rgb.transpose(turn)
+            rgb = np.ascontiguousarray(_TURNED[turn](rgb))
             if turn not in _UPRIGHT_KEEPS_SIDES:
                 width, height = height, width
     except (Undecodable, MemoryError):
@@ -145,7 +170,7 @@ def decode(data: bytes, *, at_least: int = 0, at_least_long: int = 0) -> Photo:
         raise Undecodable(
             "DAMAGED", f"The image data are damaged: {_sentence(error)}.", width, height
         ) from error
-    return Photo(np.asarray(rgb, np.uint8), width, height, format, len(data))
+    return Photo(rgb, width, height, format, len(data))
 
 
 _UPRIGHT_KEEPS_SIDES = {
@@ -173,15 +198,33 @@ def _open(data: bytes) -> Image.Image:
         raise Undecodable(
             "NOT_AN_IMAGE", "The file is not a JPEG, PNG or WebP image, whatever its name says."
         ) from error
-    if image.width * image.height > MAX_PIXELS:
-        raise _too_large(image.width * image.height, image.width, image.height)
+    pixels, most = image.width * image.height, _most_pixels(image)
+    if pixels > most:
+        raise _too_large(pixels, image.width, image.height, most, _kind(image))
     return image
 
 
-def _too_large(pixels: int, width: int = 0, height: int = 0) -> Undecodable:
+def _most_pixels(image: Image.Image) -> int:
+    if image.format == "WEBP":
+        return _MAX_WEBP
+    if isinstance(image, JpegImageFile) and image.info.get("progressive"):
+        _, across, down, _ = map(max, zip(*image.layer, strict=True))
+        planes = sum(layer[1] * layer[2] for layer in image.layer) / (across * down)
+        return min(MAX_PIXELS, int(_MAX_COEFFICIENTS / (2 * planes)))
+    return MAX_PIXELS
+
+
+def _kind(image: Image.Image) -> str:
+    progressive = image.format == "JPEG" and image.info.get("progressive")
+    return "progressive JPEG" if progressive else "WebP" if image.format == "WEBP" else "image"
+
+
+def _too_large(
+    pixels: int, width: int = 0, height: int = 0, most: int = MAX_PIXELS, kind: str = "image"
+) -> Undecodable:
     return Undecodable(
         "TOO_MANY_PIXELS",
-        f"The image has {pixels / 1e6:.0f} million pixels; at most {MAX_PIXELS // 10**6} million "
+        f"The {kind} has {pixels / 1e6:.0f} million pixels; at most {most // 10**6} million "
         "are decoded.",
         width,
         height,
@@ -207,21 +250,51 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _reduced(image: Image.Image, at_least: int, at_least_long: int) -> Image.Image:
+def _factor(size: tuple[int, int], at_least: int, at_least_long: int) -> int:
+    """The greatest whole number that the sides may be divided by."""
     factors = [
         side // wanted
-        for side, wanted in ((min(image.size), at_least), (max(image.size), at_least_long))
+        for side, wanted in ((min(size), at_least), (max(size), at_least_long))
         if wanted
     ]
-    factor = min(factors, default=1)
-    return image.reduce(factor) if factor > 1 else image
+    return max(1, min(factors, default=1))
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    profile = image.info.get("icc_profile")
+def _webp(data: bytes) -> Image.Image:
+    """A large WebP, RGB or RGBA, upright or not."""
+    bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if bgr is None:
+        raise OSError("broken data stream when reading image file")
+    swap = cv2.COLOR_BGRA2RGBA if bgr.shape[2] == 4 else cv2.COLOR_BGR2RGB
+    image = Image.fromarray(cv2.cvtColor(bgr, swap, dst=bgr))
+    image.format = "WEBP"
+    return image
+
+
+def _converted(image: Image.Image, factor: int, profile: bytes | None) -> npt.NDArray[np.uint8]:
+    """RGB [ceil(h / factor), ceil(w / factor), 3], averaged over squares of `factor` px."""
+    w, h = image.size
+    rgb = np.empty((-(-h // factor), -(-w // factor), 3), np.uint8)
+    # Before conversions where that is right (averaging palette indices is not): they copy.
+    early = image.mode in _AVERAGED
+    rows = max(1, _STRIP // (w * factor)) * factor
+    for top in range(0, h, rows):
+        strip = image.crop((0, top, w, min(top + rows, h)))
+        strip.info = image.info
+        if factor > 1 and early:
+            strip = strip.reduce(factor)
+        strip = _to_rgb(strip, profile)
+        if factor > 1 and not early:
+            strip = strip.reduce(factor)
+        first = top // factor
+        rgb[first : first + strip.height] = np.asarray(strip)
+    return rgb
+
+
+def _to_rgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     alpha = None
     if image.mode.startswith("I"):  # 16 bits: keep the upper 8, as Pillow does for 16-bit RGB
-        values = np.asarray(image).astype(np.int64)
+        values = np.asarray(image).astype(np.int64)  # of a strip
         image = Image.fromarray(np.clip(values >> 8, 0, 255).astype(np.uint8))
     if image.has_transparency_data:
         rgba = image if image.mode == "RGBA" else image.convert("RGBA")

@@ -1,7 +1,8 @@
 """Pieces of work spread over processes, so that a hostile file can end a process but not the job.
 
 A decoder that crashes, or is killed for its memory, breaks the whole pool: the pieces that were
-under way are then tried one at a time, and the guilty one is named.
+under way are then tried one at a time, and the guilty one is named. It is guilty when two processes
+died of it while it was alone with them: one may have been killed for another reason.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ R = TypeVar("R")
 
 _AHEAD = 3
 """pieces submitted per process: enough to keep it busy, few enough to bound what lies in memory"""
+_STRIKES = 2
+"""processes that a piece may end, alone, before it is given up"""
 _PIECES_PER_PROCESS = 8
 """below, starting another process costs more than it saves"""
 _store: Store | None = None
@@ -61,6 +64,7 @@ class Processes:
         self._store_url = store_url
         self._size = max(1, min(usable_cores(), -(-expected // _PIECES_PER_PROCESS)))
         self._pool: ProcessPoolExecutor | None = None
+        self._function: object = None
 
     def __enter__(self) -> Self:
         return self
@@ -84,7 +88,10 @@ class Processes:
         """
         todo = deque(pieces)
         running: deque[Future[tuple[R, Counted]]] = deque()
-        suspects = 0
+        suspects = strikes = 0
+        if self._function not in (None, function):
+            self._end()  # what the other work keeps in memory is of no use to this one
+        self._function = function
         while todo:
             ahead = 1 if suspects else self._size * _AHEAD
             try:
@@ -101,7 +108,11 @@ class Processes:
                     suspects = min(ahead, len(todo))
                     continue
                 self._check()
-                result = Died(todo[0])  # it was alone
+                strikes += 1  # it was alone
+                if strikes < _STRIKES:
+                    continue
+                result = Died(todo[0])
+            strikes = 0
             suspects = max(0, suspects - 1)
             yield todo.popleft(), result
 

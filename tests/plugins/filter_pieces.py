@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from services.filter.processes import worker_store
@@ -25,6 +26,22 @@ def double(piece: int) -> tuple[int, int]:
     if piece == 99:
         raise InvalidArgument("Ninety-nine cannot be doubled; try another.", reason="TEST_REASON")
     return 2 * piece, os.getpid()
+
+
+@dataclass(frozen=True)
+class Fatal:
+    """A piece that ends its process until its file is there."""
+
+    number: int
+    marker: str
+
+
+def fatal_once(piece: Fatal) -> int:
+    """The piece's number, the second time."""
+    if not Path(piece.marker).exists():
+        Path(piece.marker).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return piece.number
 
 
 def read(key: str) -> bytes:

@@ -1,6 +1,6 @@
 """Is this a photo that can be decoded at all?
 
-Score: 1 when the bytes decode as a still JPEG, PNG or WebP of at most 100 million pixels, else 0
+Score: 1 when the bytes decode as a still JPEG, PNG or WebP of at most 50 million pixels, else 0
 with the reason as its detail. Unit: `valid`. `services.filter.decode` does the work; this module
 gives it a place among the checks. An undecodable image has no other scores.
 

@@ -229,8 +229,8 @@ def test_when_nothing_can_be_decoded_no_check_is_to_blame(store, add_collection,
     assert caught.value.metadata["failed_format"] == "4"
     message = caught.value.message
     assert message.startswith("None of the 4 images can be decoded (cut0.png and 2 more: ")
-    assert "bomb.png: The image has 900 million pixels; at most 100 million" in message
-    assert message.endswith("whole JPEG, PNG, WEBP files of at most 100 million pixels.")
+    assert "bomb.png: The image has 900 million pixels; at most 50 million" in message
+    assert message.endswith("whole JPEG, PNG, WEBP files of at most 50 million pixels.")
     assert "switch off" not in message
 
 

@@ -6,7 +6,7 @@ import os
 
 import psutil
 import pytest
-from filter_pieces import double, read
+from filter_pieces import Fatal, double, fatal_once, read
 
 from services.filter.processes import Died, Processes
 from tagloom.cores import usable_cores
@@ -32,6 +32,25 @@ def test_a_deadly_piece_costs_itself_alone(store):
     assert {piece: outcome[0] for piece, outcome in results.items()} == {
         piece: 2 * piece for piece in pieces if piece != 13
     }
+
+
+def test_a_process_that_was_killed_from_outside_blames_nobody(store, tmp_path):
+    """Each of these ends its process the first time: as if the machine ran out of memory."""
+    pieces = [Fatal(index, str(tmp_path / f"{index}")) for index in range(4)]
+    with Processes(store.url, expected=len(pieces)) as processes:
+        assert list(processes.spread(fatal_once, pieces)) == [
+            (piece, piece.number) for piece in pieces
+        ]
+
+
+def test_another_work_gets_other_processes(store):
+    """What the first one keeps in memory (networks, for one) is gone."""
+    store.put("a/b", b"hello")
+    with Processes(store.url, expected=1) as processes:
+        first = {outcome[1] for _, outcome in processes.spread(double, [1, 2])}
+        assert {outcome[1] for _, outcome in processes.spread(double, [3])} == first
+        list(processes.spread(read, ["a/b"]))
+        assert not first & {outcome[1] for _, outcome in processes.spread(double, [4])}
 
 
 def test_errors_and_the_store_pass_through(store):
