@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -28,18 +28,36 @@ from quickstart import Quickstart, run_quickstart
 from tools.image_layout import Layout
 
 _MISSING = pytest.StashKey[dict[str, str]]()
+_BUILDS = pytest.StashKey[dict[str, "Future[Any]"]]()
 _TOOK = pytest.StashKey[dict[str, float]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "cluster: needs a Kubernetes cluster (make test-cluster)")
-    config.stash[_MISSING], config.stash[_TOOK] = {}, {}
+    config.stash[_MISSING], config.stash[_BUILDS], config.stash[_TOOK] = {}, {}, {}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker("cluster")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> None:
+    """Builds what the chosen tests need before the first of them begins, side by side: Go compiles,
+    while images are mostly copied. What fails is told by the tests that need it."""
+    wanted = {name for item in session.items for name in getattr(item, "fixturenames", ())}
+    if session.config.option.collectonly:
+        return
+    builds = session.config.stash[_BUILDS]
+    with ThreadPoolExecutor() as pool:
+        if wanted & {"programs"} and not lacking("none"):
+            builds["programs"] = pool.submit(
+                timed, session.config, "programs built", build_programs
+            )
+        if wanted & {"images", "node"} and not lacking("kubelet"):
+            builds["images"] = pool.submit(timed, session.config, "images built", build_images)
 
 
 def pytest_terminal_summary(
@@ -62,19 +80,6 @@ def need(request: pytest.FixtureRequest, node: Node) -> None:
         pytest.skip(why)
 
 
-@pytest.fixture(scope="session")
-def builds(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[Any]]]:
-    """What the chosen tests need to be built, side by side: Go compiles, while images are mostly
-    copied."""
-    wanted = {name for item in request.session.items for name in getattr(item, "fixturenames", ())}
-    with ThreadPoolExecutor() as pool:
-        programs = pool.submit(timed, request.config, "programs built", build_programs)
-        started: dict[str, Future[Any]] = {"programs": programs}
-        if wanted & {"images", "node"} and not lacking("kubelet"):
-            started["images"] = pool.submit(timed, request.config, "images built", build_images)
-        yield started
-
-
 def timed(config: pytest.Config, what: str, work: Callable[[], Any]) -> Any:
     """Does it; how long that took is told at the end."""
     begin = time.monotonic()
@@ -88,9 +93,7 @@ def timed(config: pytest.Config, what: str, work: Callable[[], Any]) -> Any:
 def programs(request: pytest.FixtureRequest) -> Path:
     """Kubernetes' programs, and others that the tests run."""
     need(request, "none")
-    builds = request.getfixturevalue("builds")
-    wait(builds.values())  # nothing is tested while something is built
-    found: Path = builds["programs"].result()
+    found: Path = request.config.stash[_BUILDS]["programs"].result()
     return found
 
 
@@ -106,7 +109,7 @@ def control_plane(programs: Path) -> Iterator[Cluster]:
 def images(request: pytest.FixtureRequest) -> Layout:
     """Every image of Tagloom's, built."""
     need(request, "kubelet")
-    found: Layout = request.getfixturevalue("builds")["images"].result()
+    found: Layout = request.config.stash[_BUILDS]["images"].result()
     return found
 
 

@@ -80,7 +80,7 @@ def test_trainer_and_training_pod_killed_mid_run(
     images_seen: Callable[[str], int],
 ) -> None:
     server, port = serve()
-    options = {**TINY, "config": "CONFIG_STYLEGAN2", "kimg": 0.4, "snapshot_kimg": 0.2}
+    options = {**TINY, "config": "CONFIG_STYLEGAN2", "kimg": 1.6, "snapshot_kimg": 0.8}
     with connect(f"127.0.0.1:{port}") as clients:
         request = pb.CreateRunRequest(
             run_id="r", dataset="datasets/d", options=pb.TrainingOptions(**options)
@@ -96,11 +96,11 @@ def test_trainer_and_training_pod_killed_mid_run(
 
     server, port = serve()
     with connect(f"127.0.0.1:{port}") as clients:
-        run = clients.wait(operation, pb.Run, timeout_s=240, patience_s=240)
-    assert (run.state, run.images_seen, run.attempts) == (pb.Run.STATE_SUCCEEDED, 400, 2)
+        run = clients.wait(operation, pb.Run, timeout_s=500, patience_s=500)
+    assert (run.state, run.images_seen, run.attempts) == (pb.Run.STATE_SUCCEEDED, 1600, 2)
     assert len(played_node.commands) == 2
     kimg = [tick.kimg for tick in records.read_ticks(store, "r")]
-    assert kimg == sorted({round(0.016 * k, 3) for k in range(1, 26)}), "trained twice, or not"
+    assert kimg == sorted({round(0.016 * k, 3) for k in range(1, 101)}), "trained twice, or not"
     job = plane.get("job", "train-r", "-n", "tagloom")
     assert job["metadata"]["annotations"]["tagloom.dev/operation"] == operation.name
     assert job["status"]["succeeded"] == 1
