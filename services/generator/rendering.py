@@ -22,6 +22,7 @@ from services.generator.encoding import encode
 from services.generator.points import Order
 from tagloom.errors import FailedPrecondition, InvalidArgument, TagloomError
 from tagloom.networks.catalog import CatalogEntry
+from tagloom.networks.ops.precision import mixed_precision
 from tagloom.networks.sampling import seed_latent
 from tagloom.networks.spec import GeneratorSpec, StyleGAN3Spec
 from tagloom.store.interface import Store
@@ -32,12 +33,20 @@ __all__ = ["Renderer", "RendererCache", "batch_size", "device_type", "load"]
 class Renderer:
     """A network ready to render, on one device."""
 
-    def __init__(self, generator: nn.Module, spec: GeneratorSpec, device: torch.device) -> None:
+    def __init__(
+        self,
+        generator: nn.Module,
+        spec: GeneratorSpec,
+        device: torch.device,
+        precision: torch.dtype = torch.float32,
+    ) -> None:
+        """precision: of the synthesis network's convolutions, float32 or bfloat16."""
         generator.eval().requires_grad_(False).to(device)
         self._mapping = generator.get_submodule("mapping")
         self._synthesis = generator.get_submodule("synthesis")
         self._spec = spec
         self._device = device
+        self._dtype = None if precision == torch.float32 else precision
         if isinstance(spec, StyleGAN3Spec):
             self._input = generator.get_submodule("synthesis.input")
         self.batch = batch_size(spec.resolution, device.type)
@@ -85,7 +94,8 @@ class Renderer:
         if mode == "random":
             torch.manual_seed(part[0].point.seeds[0])
         ws = torch.cat([latents[order] for order in filled])
-        images: Tensor = self._synthesis(ws, noise_mode=mode)
+        with mixed_precision(self._dtype):
+            images: Tensor = self._synthesis(ws, noise_mode=mode)
         return images[: len(part)].float()
 
     def _latent(self, order: Order) -> Tensor:
@@ -193,10 +203,11 @@ def device_type() -> str:
     return asked
 
 
-def load(store: Store, entry: CatalogEntry, device: str) -> Renderer:
+def load(store: Store, entry: CatalogEntry, device: str, precision: str = "float32") -> Renderer:
     """A renderer with the moving-average weights (G_ema) of a network.
 
     Raises InvalidArgument (NETWORK_SPEC_INVALID), and what `CatalogEntry.load` raises.
     """
     generator = entry.load_generator(store)
-    return Renderer(generator, entry.generator_spec, torch.device(device))
+    dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]
+    return Renderer(generator, entry.generator_spec, torch.device(device), dtype)

@@ -40,6 +40,7 @@ class GeneratorService(generator_pb2_grpc.GeneratorServiceServicer):
     def __init__(self, kit: Kit) -> None:
         self._kit = kit
         worker.cache_bytes()  # a wrong setting is told at the start
+        worker.precision()
         threads = os.environ.get("OMP_NUM_THREADS") or str(usable_cores())
         # One process: batches share it, and it keeps the networks. A fixed number of threads,
         # since sums may be split by it.

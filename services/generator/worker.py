@@ -15,7 +15,7 @@ from tagloom.store import open_store
 if TYPE_CHECKING:
     from services.generator.rendering import RendererCache
 
-__all__ = ["batch_size", "cache_bytes", "render"]
+__all__ = ["batch_size", "cache_bytes", "precision", "render"]
 
 
 def render(
@@ -27,7 +27,7 @@ def render(
 
     renderer = _renderers().get(
         entry.network.weights_sha256,
-        lambda: rendering.load(open_store(store_url), entry, rendering.device_type()),
+        lambda: rendering.load(open_store(store_url), entry, rendering.device_type(), precision()),
     )
     return renderer.render(orders)
 
@@ -52,6 +52,21 @@ def cache_bytes() -> int:
             setting="generator_cache_mib",
         )
     return int(text) * 2**20
+
+
+def precision() -> str:
+    """Of the convolutions: `TAGLOOM_GENERATOR_PRECISION`, float32 by default, or bfloat16.
+
+    Raises InvalidArgument (SETTING_INVALID).
+    """
+    text = os.environ.get("TAGLOOM_GENERATOR_PRECISION", "").strip() or "float32"
+    if text not in ("float32", "bfloat16"):
+        raise InvalidArgument(
+            f"TAGLOOM_GENERATOR_PRECISION is {text!r}; write float32 or bfloat16.",
+            reason="SETTING_INVALID",
+            setting="generator_precision",
+        )
+    return text
 
 
 @cache

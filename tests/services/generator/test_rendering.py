@@ -55,8 +55,17 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def renderers(network_store: Store) -> dict[str, Renderer]:
+    return load_all(network_store, "float32")
+
+
+@pytest.fixture(scope="module")
+def fast_renderers(network_store: Store) -> dict[str, Renderer]:
+    return load_all(network_store, "bfloat16")
+
+
+def load_all(store: Store, precision: str) -> dict[str, Renderer]:
     return {
-        name: rendering.load(network_store, open_network(network_store, name), "cpu")
+        name: rendering.load(store, open_network(store, name), "cpu", precision)
         for name in NETWORKS
     }
 
@@ -132,6 +141,18 @@ def test_an_image_is_the_same_to_the_bit_whatever_it_is_rendered_with(
     together = renderers[name].render(orders)
     alone = {item: one(renderers[name].render([item])) for item in set(orders)}
     assert together == [alone[item] for item in orders]
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_bfloat16_is_close_and_the_same_to_the_bit_whatever_it_is_rendered_with(
+    renderers: dict[str, Renderer], fast_renderers: dict[str, Renderer], name: str
+) -> None:
+    orders = [order(seed) for seed in range(6)]
+    exact = np.stack([array(data) for data in renderers[name].render(orders)])
+    together = fast_renderers[name].render(orders)
+    assert together == [one(fast_renderers[name].render([item])) for item in orders]
+    error = np.abs(np.stack([array(data) for data in together]) - exact).max()
+    assert 1e-5 < error / np.abs(exact).max() < 0.05
 
 
 @pytest.mark.parametrize("name", ["networks/t", "networks/two"])
@@ -327,3 +348,8 @@ def test_settings(monkeypatch: pytest.MonkeyPatch) -> None:
         worker.cache_bytes()
     monkeypatch.setenv("TAGLOOM_GENERATOR_CACHE_MIB", "10")
     assert worker.cache_bytes() == 10 * 2**20
+    monkeypatch.setenv("TAGLOOM_GENERATOR_PRECISION", "float16")
+    with pytest.raises(InvalidArgument, match="TAGLOOM_GENERATOR_PRECISION is 'float16'"):
+        worker.precision()
+    monkeypatch.delenv("TAGLOOM_GENERATOR_PRECISION")
+    assert worker.precision() == "float32"
