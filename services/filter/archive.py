@@ -39,11 +39,14 @@ def encode_png(image: Image.Image) -> bytes:
 class DatasetZip:
     """Writes one archive, image by image, in constant memory. Use as a context manager."""
 
-    def __init__(self, path: Path, classes: Sequence[str] = ()) -> None:
-        """classes: their names in the order of their numbers; without any, no image has a label."""
+    def __init__(self, path: Path, classes: Sequence[str] = (), *, vectors: bool = False) -> None:
+        """classes: their names in the order of their numbers. vectors: labels are lists of numbers
+        instead. Without either, no image has a label."""
         self._path = path
         self._classes = tuple(classes)
-        self._labels: list[tuple[str, int]] = []
+        self._numbers = {name: number for number, name in enumerate(classes)}
+        self._vectors = vectors
+        self._labels: list[tuple[str, int | Sequence[float]]] = []
         self._zip = zipfile.ZipFile(path, "w", zipfile.ZIP_STORED)
         self.count = 0
         """images so far"""
@@ -59,17 +62,22 @@ class DatasetZip:
     ) -> None:
         if error is None:
             document: dict[str, Any] = {"labels": None}
-            if self._classes:
+            if self._vectors:
+                document = {"labels": self._labels}
+            elif self._classes:
                 document = {"labels": self._labels, "classes": self._classes}
             self._write("dataset.json", json.dumps(document).encode())
         self._zip.close()
 
-    def add(self, png: bytes, label: str = "") -> str:
-        """Appends one image, of the class `label` where there are classes; returns its name."""
+    def add(self, png: bytes, label: str | Sequence[float] = "") -> str:
+        """Appends one image, with the name of its class or its numbers where there are labels;
+        returns its name."""
         index = f"{self.count:08d}"
         name = f"{index[:5]}/img{index}.png"
-        if self._classes:
-            self._labels.append((name, self._classes.index(label)))
+        if self._vectors and not isinstance(label, str):
+            self._labels.append((name, label))
+        elif self._classes and isinstance(label, str):
+            self._labels.append((name, self._numbers[label]))
         self._write(name, png)
         self.count += 1
         return name

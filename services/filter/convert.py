@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from services.filter.closeness import closeness, margin
+from services.filter.importing import ImportRequest
 from services.filter.overlay import View, render_candidate, render_verdict
 from services.filter.profile import profile
 from services.filter.request import BuildRequest
@@ -29,6 +31,7 @@ __all__ = [
     "build_request",
     "dataset_id",
     "dataset_message",
+    "import_request",
     "render_request",
     "verdict_message",
     "verdict_order",
@@ -52,6 +55,21 @@ def build_request(request: filter_pb2.CreateDatasetRequest) -> BuildRequest:
         profile=request.profile,
         labels=_labels(request.labels) if request.HasField("labels") else None,
     ).checked()
+
+
+def import_request(
+    request: filter_pb2.ImportDatasetRequest, roots: tuple[Path, ...] | None
+) -> ImportRequest:
+    """What is to be imported, checked; `roots`: where from. Raises as `ImportRequest.checked`."""
+    asked = ImportRequest(
+        dataset=request.dataset_id,
+        path=request.path,
+        held_out_ratio=request.held_out_ratio,
+        seed=request.seed,
+        roots=roots,
+    )
+    asked.checked()
+    return asked
 
 
 def dataset_id(name: str) -> str:
@@ -143,6 +161,7 @@ def dataset_message(dataset: Dataset) -> filter_pb2.Dataset:
             for entry in dataset.classes
         ],
         resize_filter=dataset.resize_filter,
+        origin=dataset.origin,
     )
     if dataset.labels is not None:
         kinds = {name: number for number, name in _KINDS.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zipfile
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -62,6 +63,8 @@ class _Judged:
     cut: tuple[Square, ...]
     sharpness: float
     """the threshold that applies; the default where the check is off"""
+    archive: str = ""
+    """id of the imported dataset that holds the image; empty: it is in the store"""
 
 
 def render_verdict(
@@ -78,7 +81,8 @@ def render_verdict(
     cut = verdict.squares
     if verdict.kept and not cut:  # a table from before squares were written down
         cut = tuple(squares(verdict.width, verdict.height, dataset.crop, dataset.resolution))
-    judged = _Judged(verdict, cut, _sharpness(dataset.thresholds))
+    archive = "" if dataset.collection else dataset_id
+    judged = _Judged(verdict, cut, _sharpness(dataset.thresholds), archive)
     return _render(store, judged, side, view)
 
 
@@ -132,7 +136,7 @@ def _render(store: Store, judged: _Judged, side: int, view: View) -> bytes:
     verdict = judged.verdict
     color = GOOD if verdict.kept else BAD
     try:
-        photo = decode(read_image(store, verdict.sha256), at_least=side)
+        photo = decode(_bytes(store, judged), at_least=side)
     except Undecodable as error:
         card = Image.new("RGB", (side, side // 2), "#6b6b6b")
         return _jpeg(_with_caption(card, side, error.detail, BAD))
@@ -145,6 +149,16 @@ def _render(store: Store, judged: _Judged, side: int, view: View) -> bytes:
     if view is View.PLAIN:
         return _jpeg(picture)
     return _jpeg(_with_caption(picture, side, _sentence(verdict), color))
+
+
+def _bytes(store: Store, judged: _Judged) -> bytes:
+    if not judged.archive:
+        return read_image(store, judged.verdict.sha256)
+    # Images of an imported dataset lie in its zip alone.
+    (square,) = judged.cut
+    key = layout.dataset_images if not square.held_out else layout.dataset_held_out
+    with store.open(key(judged.archive)) as stream, zipfile.ZipFile(stream) as archive:
+        return archive.read(square.file)
 
 
 def _drawn(photo: Photo, judged: _Judged, side: int) -> Image.Image:

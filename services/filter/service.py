@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import Any
 
 import grpc.aio
@@ -14,20 +15,24 @@ from services.filter.convert import (
     build_request,
     dataset_id,
     dataset_message,
+    import_request,
     render_request,
     verdict_message,
     verdict_order,
 )
 from services.filter.datasets import delete_dataset, get_dataset, list_datasets
+from services.filter.importing import import_dataset
 from services.filter.metrics import FilterMetrics
 from services.filter.request import BuildRequest
 from services.filter.tuning.convert import tune_request, tune_response
 from services.filter.tuning.tune import tune
 from tagloom.artifacts import layout
 from tagloom.errors import AlreadyExists, NotFound
+from tagloom.folders import served_roots
 from tagloom.paging import invalid_token, offset_of, page_size, token_of
 from tagloom.rpc.job import Job
 from tagloom.rpc.service import Kit
+from tagloom.rpc.settings import is_loopback
 from tagloom.v1 import filter_pb2, filter_pb2_grpc
 
 __all__ = ["FilterService", "register"]
@@ -46,6 +51,14 @@ class FilterService(filter_pb2_grpc.FilterServiceServicer):
             filter_pb2.CreateDatasetRequest,
             filter_pb2.Dataset,
             self._make_dataset,
+        )
+        loopback = is_loopback(kit.settings.address)
+        self._roots = served_roots(os.environ, loopback=loopback)
+        kit.operations.handle(
+            "ImportDataset",
+            filter_pb2.ImportDatasetRequest,
+            filter_pb2.Dataset,
+            self._import_dataset,
         )
         kit.operations.handle(
             "TuneProfile",
@@ -97,6 +110,26 @@ class FilterService(filter_pb2_grpc.FilterServiceServicer):
         built = await job.run_in_worker(build_dataset, build_request(request))
         self._metrics.observe(built)
         return dataset_message(built.dataset)
+
+    async def ImportDataset(
+        self, request: filter_pb2.ImportDatasetRequest, context: Context
+    ) -> operations_pb2.Operation:
+        asked = await asyncio.to_thread(import_request, request, self._roots)
+        name = f"datasets/{asked.dataset}"
+
+        async def check() -> None:
+            if running := await self._kit.operations.unfinished(name):
+                raise _in_progress(name, running[0])
+
+        return await self._kit.operations.start(
+            "ImportDataset", request, target=name, request_id=request.request_id, check=check
+        )
+
+    async def _import_dataset(
+        self, request: filter_pb2.ImportDatasetRequest, job: Job
+    ) -> filter_pb2.Dataset:
+        asked = await asyncio.to_thread(import_request, request, self._roots)
+        return dataset_message(await job.run_in_worker(import_dataset, asked))
 
     async def TuneProfile(
         self, request: filter_pb2.TuneProfileRequest, context: Context

@@ -123,8 +123,10 @@ class Dataset(Manifest):
     id: str
     create_time: datetime
     collection: str
-    """`collections/{id}`"""
+    """`collections/{id}`; empty when it was imported"""
     collection_sha256: str
+    origin: str = ""
+    """the zip or folder that it was imported from; empty when it was made from a collection"""
     resolution: int = Field(ge=1)
     """judged for, px"""
     crop: Crop

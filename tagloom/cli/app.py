@@ -30,6 +30,7 @@ _COMMANDS: dict[str, tuple[str, str, str]] = {
     "stop": ("train", _STEPS, "Stop a run after saving its state."),
     "resume": ("train", _STEPS, "Continue a run where it stopped."),
     "evaluate": ("evaluate", _STEPS, "Score a run's snapshots, or one folder against another."),
+    "dataset": ("dataset", _RESOURCES, "Import and export datasets in StyleGAN's layout."),
     "network": ("network", _RESOURCES, "Import and export networks, official checkpoints too."),
     "ls": ("resources", _RESOURCES, "List resources."),
     "get": ("resources", _RESOURCES, "Show one resource."),

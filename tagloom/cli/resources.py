@@ -73,7 +73,7 @@ def _kinds() -> dict[str, _Kind]:
             lambda c, n: c.filter.GetDataset(filter_pb2.GetDatasetRequest(name=n)),
             lambda r: (
                 f"{count(r.train_count, 'square')} of {count(r.kept_count, 'photo')} "
-                f"({r.collection})"
+                f"({r.collection or r.origin})"
             ),
             lambda c, n: c.filter.DeleteDataset(filter_pb2.DeleteDatasetRequest(name=n)),
             lambda c, n: (r.name for r in runs(c) if r.dataset == n),

@@ -71,7 +71,7 @@ class Threshold(_message.Message):
     def __init__(self, check: _Optional[str] = ..., enabled: _Optional[bool] = ..., value: _Optional[float] = ...) -> None: ...
 
 class Dataset(_message.Message):
-    __slots__ = ("name", "create_time", "collection", "resolution", "crop", "thresholds", "judged_count", "kept_count", "rejected_count", "train_count", "held_out_count", "content_sha256", "held_out_sha256", "profile", "labels", "classes", "resize_filter")
+    __slots__ = ("name", "create_time", "collection", "resolution", "crop", "thresholds", "judged_count", "kept_count", "rejected_count", "train_count", "held_out_count", "content_sha256", "held_out_sha256", "profile", "labels", "classes", "resize_filter", "origin")
     NAME_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
@@ -89,6 +89,7 @@ class Dataset(_message.Message):
     LABELS_FIELD_NUMBER: _ClassVar[int]
     CLASSES_FIELD_NUMBER: _ClassVar[int]
     RESIZE_FILTER_FIELD_NUMBER: _ClassVar[int]
+    ORIGIN_FIELD_NUMBER: _ClassVar[int]
     name: str
     create_time: _timestamp_pb2.Timestamp
     collection: str
@@ -106,7 +107,8 @@ class Dataset(_message.Message):
     labels: LabelSource
     classes: _containers.RepeatedCompositeFieldContainer[LabelClass]
     resize_filter: str
-    def __init__(self, name: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., collection: _Optional[str] = ..., resolution: _Optional[int] = ..., crop: _Optional[_Union[Crop, _Mapping]] = ..., thresholds: _Optional[_Iterable[_Union[Threshold, _Mapping]]] = ..., judged_count: _Optional[int] = ..., kept_count: _Optional[int] = ..., rejected_count: _Optional[int] = ..., train_count: _Optional[int] = ..., held_out_count: _Optional[int] = ..., content_sha256: _Optional[str] = ..., held_out_sha256: _Optional[str] = ..., profile: _Optional[str] = ..., labels: _Optional[_Union[LabelSource, _Mapping]] = ..., classes: _Optional[_Iterable[_Union[LabelClass, _Mapping]]] = ..., resize_filter: _Optional[str] = ...) -> None: ...
+    origin: str
+    def __init__(self, name: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., collection: _Optional[str] = ..., resolution: _Optional[int] = ..., crop: _Optional[_Union[Crop, _Mapping]] = ..., thresholds: _Optional[_Iterable[_Union[Threshold, _Mapping]]] = ..., judged_count: _Optional[int] = ..., kept_count: _Optional[int] = ..., rejected_count: _Optional[int] = ..., train_count: _Optional[int] = ..., held_out_count: _Optional[int] = ..., content_sha256: _Optional[str] = ..., held_out_sha256: _Optional[str] = ..., profile: _Optional[str] = ..., labels: _Optional[_Union[LabelSource, _Mapping]] = ..., classes: _Optional[_Iterable[_Union[LabelClass, _Mapping]]] = ..., resize_filter: _Optional[str] = ..., origin: _Optional[str] = ...) -> None: ...
 
 class CheckResult(_message.Message):
     __slots__ = ("check", "score", "unit", "threshold", "minimum", "passed", "boxes", "detail", "related_sha256", "margin")
@@ -209,6 +211,20 @@ class CreateDatasetRequest(_message.Message):
     profile: str
     labels: LabelSource
     def __init__(self, dataset_id: _Optional[str] = ..., collection: _Optional[str] = ..., resolution: _Optional[int] = ..., crop: _Optional[_Union[Crop, _Mapping]] = ..., thresholds: _Optional[_Iterable[_Union[Threshold, _Mapping]]] = ..., held_out_ratio: _Optional[float] = ..., seed: _Optional[int] = ..., request_id: _Optional[str] = ..., profile: _Optional[str] = ..., labels: _Optional[_Union[LabelSource, _Mapping]] = ...) -> None: ...
+
+class ImportDatasetRequest(_message.Message):
+    __slots__ = ("dataset_id", "path", "held_out_ratio", "seed", "request_id")
+    DATASET_ID_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    HELD_OUT_RATIO_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    dataset_id: str
+    path: str
+    held_out_ratio: float
+    seed: int
+    request_id: str
+    def __init__(self, dataset_id: _Optional[str] = ..., path: _Optional[str] = ..., held_out_ratio: _Optional[float] = ..., seed: _Optional[int] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class Mark(_message.Message):
     __slots__ = ("image", "keep", "reason")

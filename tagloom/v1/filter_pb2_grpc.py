@@ -42,6 +42,11 @@ class FilterServiceStub:
                 request_serializer=tagloom_dot_v1_dot_filter__pb2.CreateDatasetRequest.SerializeToString,
                 response_deserializer=google_dot_longrunning_dot_operations__pb2.Operation.FromString,
                 _registered_method=True)
+        self.ImportDataset = channel.unary_unary(
+                '/tagloom.v1.FilterService/ImportDataset',
+                request_serializer=tagloom_dot_v1_dot_filter__pb2.ImportDatasetRequest.SerializeToString,
+                response_deserializer=google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+                _registered_method=True)
         self.GetDataset = channel.unary_unary(
                 '/tagloom.v1.FilterService/GetDataset',
                 request_serializer=tagloom_dot_v1_dot_filter__pb2.GetDatasetRequest.SerializeToString,
@@ -81,6 +86,16 @@ class FilterServiceServicer:
     def CreateDataset(self, request, context):
         """Scores the images of a collection, applies a profile of thresholds, crops and resizes what is
         left, and writes a dataset. Scores are stored once: another profile does not scan again.
+
+        The operation's response is a Dataset, its metadata an OperationMetadata.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ImportDataset(self, request, context):
+        """Makes a dataset of images that are training squares already: a StyleGAN zip, or a folder of its
+        kind. Nothing is judged or cut; labels are kept.
 
         The operation's response is a Dataset, its metadata an OperationMetadata.
         """
@@ -141,6 +156,11 @@ def add_FilterServiceServicer_to_server(servicer, server):
                     request_deserializer=tagloom_dot_v1_dot_filter__pb2.CreateDatasetRequest.FromString,
                     response_serializer=google_dot_longrunning_dot_operations__pb2.Operation.SerializeToString,
             ),
+            'ImportDataset': grpc.unary_unary_rpc_method_handler(
+                    servicer.ImportDataset,
+                    request_deserializer=tagloom_dot_v1_dot_filter__pb2.ImportDatasetRequest.FromString,
+                    response_serializer=google_dot_longrunning_dot_operations__pb2.Operation.SerializeToString,
+            ),
             'GetDataset': grpc.unary_unary_rpc_method_handler(
                     servicer.GetDataset,
                     request_deserializer=tagloom_dot_v1_dot_filter__pb2.GetDatasetRequest.FromString,
@@ -199,6 +219,33 @@ class FilterService:
             target,
             '/tagloom.v1.FilterService/CreateDataset',
             tagloom_dot_v1_dot_filter__pb2.CreateDatasetRequest.SerializeToString,
+            google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ImportDataset(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tagloom.v1.FilterService/ImportDataset',
+            tagloom_dot_v1_dot_filter__pb2.ImportDatasetRequest.SerializeToString,
             google_dot_longrunning_dot_operations__pb2.Operation.FromString,
             options,
             channel_credentials,

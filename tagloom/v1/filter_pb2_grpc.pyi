@@ -41,6 +41,12 @@ class FilterServiceStub:
 
     The operation's response is a Dataset, its metadata an OperationMetadata.
     """
+    ImportDataset: _grpc.UnaryUnaryMultiCallable[_filter_pb2.ImportDatasetRequest, _operations_pb2.Operation]
+    """Makes a dataset of images that are training squares already: a StyleGAN zip, or a folder of its
+    kind. Nothing is judged or cut; labels are kept.
+
+    The operation's response is a Dataset, its metadata an OperationMetadata.
+    """
     GetDataset: _grpc.UnaryUnaryMultiCallable[_filter_pb2.GetDatasetRequest, _filter_pb2.Dataset]
     """Returns one dataset."""
     ListDatasets: _grpc.UnaryUnaryMultiCallable[_filter_pb2.ListDatasetsRequest, _filter_pb2.ListDatasetsResponse]
@@ -66,6 +72,12 @@ class FilterServiceAsyncStub(FilterServiceStub):
     CreateDataset: _aio.UnaryUnaryMultiCallable[_filter_pb2.CreateDatasetRequest, _operations_pb2.Operation]  # type: ignore[assignment]
     """Scores the images of a collection, applies a profile of thresholds, crops and resizes what is
     left, and writes a dataset. Scores are stored once: another profile does not scan again.
+
+    The operation's response is a Dataset, its metadata an OperationMetadata.
+    """
+    ImportDataset: _aio.UnaryUnaryMultiCallable[_filter_pb2.ImportDatasetRequest, _operations_pb2.Operation]  # type: ignore[assignment]
+    """Makes a dataset of images that are training squares already: a StyleGAN zip, or a folder of its
+    kind. Nothing is judged or cut; labels are kept.
 
     The operation's response is a Dataset, its metadata an OperationMetadata.
     """
@@ -97,6 +109,18 @@ class FilterServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_operations_pb2.Operation, _abc.Awaitable[_operations_pb2.Operation]]:
         """Scores the images of a collection, applies a profile of thresholds, crops and resizes what is
         left, and writes a dataset. Scores are stored once: another profile does not scan again.
+
+        The operation's response is a Dataset, its metadata an OperationMetadata.
+        """
+
+    @_abc_1.abstractmethod
+    def ImportDataset(
+        self,
+        request: _filter_pb2.ImportDatasetRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operations_pb2.Operation, _abc.Awaitable[_operations_pb2.Operation]]:
+        """Makes a dataset of images that are training squares already: a StyleGAN zip, or a folder of its
+        kind. Nothing is judged or cut; labels are kept.
 
         The operation's response is a Dataset, its metadata an OperationMetadata.
         """
