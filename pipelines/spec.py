@@ -65,6 +65,9 @@ def _as_tuple(value: object) -> object:
     return value if isinstance(value, (list, tuple)) else (value,)
 
 
+_Names = Annotated[tuple[str, ...], Field(min_length=1)]
+
+
 class CollectSpec(_Section):
     """Where photos come from: exactly one of the sources."""
 
@@ -76,12 +79,20 @@ class CollectSpec(_Section):
     """a file with one address a line; as folder"""
     s3: str | None = None
     """`s3://bucket/prefix`"""
-    hashtag: str | None = None
-    """an Instagram hashtag, without `#`"""
-    profile: str | None = None
-    """an Instagram account"""
+    hashtag: str | _Names | None = None
+    """an Instagram hashtag, or several, without `#`"""
+    profile: str | _Names | None = None
+    """an Instagram account, or several"""
     posts: int = Field(default=1000, ge=1)
-    """posts to take at most (hashtag and profile)"""
+    """posts to take at most, of each hashtag or profile"""
+    first_picture: bool = False
+    """of a post with several pictures, only the first"""
+    likes: bool = False
+    """keep the number of likes"""
+    comments: bool = False
+    """keep comments; costs a query or more for each post"""
+    frames: int = Field(default=0, ge=0, le=100)
+    """frames to take of each video; 0: videos are skipped"""
 
     @model_validator(mode="after")
     def _one_source(self) -> CollectSpec:
@@ -98,6 +109,9 @@ class CollectSpec(_Section):
                 if given[0] == "folder"
                 else "posts counts posts of a hashtag or profile; other sources are taken whole"
             )
+        of_posts = {"first_picture", "likes", "comments"} & self.model_fields_set
+        if of_posts and given[0] not in ("hashtag", "profile"):
+            raise ValueError(f"{min(of_posts)} is about posts of a hashtag or profile")
         return self
 
     @property

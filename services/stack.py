@@ -6,15 +6,33 @@ extra is installed are served, the others left out with a log line.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
 
 from tagloom.rpc.background import BackgroundServer
 from tagloom.rpc.service import installed_services
 from tagloom.rpc.settings import Settings
 
-__all__ = ["in_background"]
+__all__ = ["in_background", "make_session"]
 
 
 def in_background(settings: Settings, only: Iterable[str] = ()) -> BackgroundServer:
     """The stack as a context manager, for a program that wants it inside its own process."""
     return BackgroundServer(installed_services(only), settings)
+
+
+def make_session(
+    username: str, *, password: str = "", ask_code: Callable[[], str], cookies: Path | None = None
+) -> str:
+    """An Instagram session as JSON: from a browser's cookies if there are some, else by logging in.
+
+    On this machine, not over the network: neither password nor session passes a service.
+    """
+    from services.scraper.instagram import login
+    from services.scraper.instagram.settings import InstagramSettings
+
+    if cookies is not None:
+        return login.to_json(login.from_cookies(username, cookies))
+    settings = InstagramSettings.from_environment({**os.environ, "TAGLOOM_INSTAGRAM_SESSION": ""})
+    return login.to_json(login.log_in(username, password, ask_code, settings))

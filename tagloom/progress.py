@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
-__all__ = ["Report", "silent"]
+__all__ = ["Report", "Wait", "silent"]
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """What work waits for, for programs; people read the message."""
+
+    reason: str
+    """UPPER_SNAKE_CASE"""
+    until: datetime | None
+    """when it goes on, UTC; None: nobody can say"""
+    posts_left: int | None = None
+    """posts still to take, where the work knows"""
+    images_left: int | None = None
+    """images still to take: an estimate from the posts so far"""
 
 
 class Report(Protocol):
@@ -14,10 +30,15 @@ class Report(Protocol):
     pass after making its state durable.
     """
 
-    def __call__(self, phase: str, done: int, total: int, message: str = "") -> None:
+    def __call__(
+        self, phase: str, done: int, total: int, message: str = "", *, wait: Wait | None = None
+    ) -> None:
         """`phase` is a word or two ("decode", "train"); `done` of `total` items are finished
-        (total 0: not known yet); `message` is the latest thing worth reading."""
+        (total 0: not known yet); `message` is the latest thing worth reading; `wait` tells more
+        of a phase in which nothing happens."""
 
 
-def silent(phase: str, done: int, total: int, message: str = "") -> None:
+def silent(
+    phase: str, done: int, total: int, message: str = "", *, wait: Wait | None = None
+) -> None:
     """A `Report` that tells nobody."""

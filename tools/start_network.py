@@ -39,6 +39,7 @@ from tagloom.artifacts.network import Network
 from tagloom.artifacts.run import Snapshot
 from tagloom.networks.catalog import open_network
 from tagloom.networks.weights import save_weights
+from tagloom.progress import Wait
 from tagloom.store import open_store
 from tagloom.store.interface import Store
 from tools.photos import SOURCE, copy_photos
@@ -92,7 +93,9 @@ def main() -> None:
     ) as bars:
         bar = bars.add_task("", m="")
 
-        def report(phase: str, done: int, total: int, message: str = "") -> None:
+        def report(
+            phase: str, done: int, total: int, message: str = "", *, wait: Wait | None = None
+        ) -> None:
             bars.update(bar, description=phase, completed=done, total=total or None, m=message)
 
         collect(store, CollectRequest("source", FolderSource(path=str(photos.resolve()))), report)

@@ -178,9 +178,13 @@ def _collected(materials: Materials) -> str:
         case "urls":
             where = f"From a list of addresses ({collection.urls.count:,})."
         case "hashtag":
-            where = f"From Instagram's hashtag #{collection.hashtag.hashtag}."
+            names = [collection.hashtag.hashtag, *collection.hashtag.more_hashtags]
+            several = "hashtags" if len(names) > 1 else "hashtag"
+            where = f"From Instagram's {several} {', '.join('#' + name for name in names)}."
         case _:
-            where = f"From the Instagram profile {collection.profile.profile}."
+            names = [collection.profile.profile, *collection.profile.more_profiles]
+            several = "profiles" if len(names) > 1 else "profile"
+            where = f"From the Instagram {several} {', '.join(names)}."
     return f"{where} Every file is accounted for: stored once, a duplicate, or left with a reason."
 
 

@@ -51,16 +51,16 @@ def collect_request(
     """The call, without its request id. A folder's listing, or what is known of a file, is part
     of the collection's id."""
     # What an older Tagloom did not know must not change the ids of its experiments.
-    given = collect.model_dump(mode="json", exclude_none=True)
-    inputs: dict[str, Any] = {
-        "collect": {"folder": None, "hashtag": None, "profile": None, **given},
-        "salt": salt,
-    }
+    given = collect.model_dump(mode="json", exclude_defaults=True)
+    known = {"folder": None, "hashtag": None, "profile": None, "posts": collect.posts}
+    inputs: dict[str, Any] = {"collect": {**known, **given}, "salt": salt}
     if collect.local is not None:
         kind, place = collect.local
         fingerprint = folder_fingerprint if kind == "folder" else file_fingerprint
         inputs["listing"] = fingerprint(Path(place))
-    request = scraper_pb2.CreateCollectionRequest(collection_id=resource_id(experiment, inputs))
+    request = scraper_pb2.CreateCollectionRequest(
+        collection_id=resource_id(experiment, inputs), frames_per_video=collect.frames
+    )
     if collect.folder is not None:
         request.folder.path = collect.folder
     elif collect.zip is not None:
@@ -70,9 +70,24 @@ def collect_request(
     elif collect.s3 is not None:
         request.s3.url = collect.s3
     elif collect.hashtag is not None:
-        request.hashtag.hashtag = collect.hashtag
-        request.hashtag.max_posts = collect.posts
+        request.hashtag.hashtag, *more = _several(collect.hashtag)
+        request.hashtag.more_hashtags.extend(more)
+        _take(request.hashtag, collect)
     elif collect.profile is not None:
-        request.profile.profile = collect.profile
-        request.profile.max_posts = collect.posts
+        request.profile.profile, *more = _several(collect.profile)
+        request.profile.more_profiles.extend(more)
+        _take(request.profile, collect)
     return request
+
+
+def _several(names: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else names
+
+
+def _take(
+    source: scraper_pb2.HashtagSource | scraper_pb2.ProfileSource, collect: CollectSpec
+) -> None:
+    """What of each post."""
+    source.max_posts = collect.posts
+    source.options.first_picture_only = collect.first_picture
+    source.options.likes, source.options.comments = collect.likes, collect.comments

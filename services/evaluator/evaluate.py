@@ -196,10 +196,11 @@ def _real_images(store: Store, run: Run) -> tuple[Dataset, ImageSet]:
             resource=run.dataset,
         )
     if dataset.held_out > 0:
-        key, digest = layout.dataset_held_out(dataset_id), dataset.held_out_sha256
+        key = layout.dataset_held_out(dataset_id, dataset.files)
+        digest = dataset.held_out_sha256
         what = f"the held-out images of {run.dataset}"
     else:
-        key, digest = layout.dataset_images(dataset_id), dataset.content_sha256
+        key, digest = layout.dataset_images(dataset_id, dataset.files), dataset.content_sha256
         what = f"the training images of {run.dataset} (none are held out)"
     images = ZipImages(store, key, digest, what)
     if len(images) < MIN_IMAGES:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from services.filter.checks import CHECKS, FORMAT
 from services.filter.crop import RESIZE_FILTER
 from services.filter.decode import FORMATS, MAX_PIXELS
+from services.filter.forget import drop_forgotten
 from services.filter.judge import judge_collection
 from services.filter.labels import LABEL, Classes, classes_of, label_result
 from services.filter.packing import count_classes, count_squares, write_zips
@@ -157,7 +158,8 @@ def build_dataset(store: Store, request: BuildRequest, report: Report) -> Built:
         classes=count_classes(kept, names, packed),
     )
     dataset.create(store, layout.dataset_manifest(request.dataset), f"datasets/{request.dataset}")
-    report("write", 1, 1, f"{packed.train} squares to train on, {packed.held_out} held out")
+    dataset = drop_forgotten(store, dataset)
+    report("write", 1, 1, f"{dataset.train} squares to train on, {dataset.held_out} held out")
     return Built(dataset, True, rejected, scores.scanned, scores.seconds)
 
 

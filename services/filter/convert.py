@@ -162,6 +162,8 @@ def dataset_message(dataset: Dataset) -> filter_pb2.Dataset:
         ],
         resize_filter=dataset.resize_filter,
         origin=dataset.origin,
+        revision=dataset.revision,
+        update_time=dataset.update_time or dataset.create_time,
     )
     if dataset.labels is not None:
         kinds = {name: number for number, name in _KINDS.items()}

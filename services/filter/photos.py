@@ -25,7 +25,7 @@ def load_items(store: Store, collection: Collection) -> list[Item]:
 
     Raises DataLoss (COLLECTION_DAMAGED), FailedPrecondition (COLLECTION_EMPTY).
     """
-    key = layout.collection_items(collection.id)
+    key = layout.collection_items(collection.id, collection.items)
     try:
         items = [Item.model_validate_json(line) for line in store.get(key).splitlines()]
         damaged = content_hash(sources_of(items)) != collection.content_sha256

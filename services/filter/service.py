@@ -21,6 +21,7 @@ from services.filter.convert import (
     verdict_order,
 )
 from services.filter.datasets import delete_dataset, get_dataset, list_datasets
+from services.filter.forget import forget_images
 from services.filter.importing import import_dataset
 from services.filter.metrics import FilterMetrics
 from services.filter.request import BuildRequest
@@ -65,6 +66,12 @@ class FilterService(filter_pb2_grpc.FilterServiceServicer):
             filter_pb2.TuneProfileRequest,
             filter_pb2.TuneProfileResponse,
             self._tune_profile,
+        )
+        kit.operations.handle(
+            "ForgetImages",
+            filter_pb2.ForgetImagesRequest,
+            filter_pb2.ForgetImagesResponse,
+            self._forget,
         )
 
     async def CreateDataset(
@@ -193,6 +200,21 @@ class FilterService(filter_pb2_grpc.FilterServiceServicer):
         asked = render_request(request)
         jpeg = await self._kit.workers.run(asked.function, self._kit.store, *asked.arguments)
         return filter_pb2.RenderVerdictResponse(jpeg=jpeg)
+
+    async def ForgetImages(
+        self, request: filter_pb2.ForgetImagesRequest, context: Context
+    ) -> operations_pb2.Operation:
+        for sha256 in request.sha256:
+            layout.image(sha256)  # refuses what is no hash
+        return await self._kit.operations.start(
+            "ForgetImages", request, request_id=request.request_id
+        )
+
+    async def _forget(
+        self, request: filter_pb2.ForgetImagesRequest, job: Job
+    ) -> filter_pb2.ForgetImagesResponse:
+        cleared = await job.run_in_worker(forget_images, list(request.sha256))
+        return filter_pb2.ForgetImagesResponse(datasets=cleared.held, changed=cleared.changed)
 
     async def DeleteDataset(
         self, request: filter_pb2.DeleteDatasetRequest, context: Context

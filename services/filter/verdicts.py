@@ -17,7 +17,7 @@ from tagloom.artifacts.dataset import Dataset, Verdict
 from tagloom.errors import DataLoss, NotFound
 from tagloom.store.interface import ObjectNotFound, Store
 
-__all__ = ["encode_verdicts", "find_verdict", "read_closest", "read_verdicts"]
+__all__ = ["all_verdicts", "encode_verdicts", "find_verdict", "read_closest", "read_verdicts"]
 
 _ROW_GROUP = 1000
 """rows: what a reader fetches at least; the largest page"""
@@ -111,6 +111,16 @@ def read_closest(
     return [_verdict(row) for row in everything.take(chosen).to_pylist()], everything.num_rows
 
 
+def all_verdicts(store: Store, dataset: Dataset) -> list[Verdict]:
+    """All of one revision. Raises DataLoss (DAMAGED_TABLE)."""
+    key = layout.dataset_verdicts(dataset.id, dataset.files)
+    try:
+        rows = pq.read_table(io.BytesIO(store.get(key))).to_pylist()
+    except (pa.ArrowException, ObjectNotFound) as error:
+        raise _damaged(key) from error
+    return [_verdict(row) for row in rows]
+
+
 def find_verdict(store: Store, dataset_id: str, sha256: str) -> Verdict:
     """The verdict on one image. Raises NotFound (VERDICT_NOT_FOUND), and as `read_verdicts`."""
     key = _committed(store, dataset_id)
@@ -143,8 +153,9 @@ def _known(value: Any) -> Any:
 
 def _committed(store: Store, dataset_id: str) -> str:
     """The key of the table, once the dataset exists."""
-    Dataset.load(store, layout.dataset_manifest(dataset_id), f"datasets/{dataset_id}")
-    return layout.dataset_verdicts(dataset_id)
+    name = f"datasets/{dataset_id}"
+    dataset = Dataset.load(store, layout.dataset_manifest(dataset_id), name)
+    return layout.dataset_verdicts(dataset_id, dataset.files)
 
 
 def _damaged(key: str) -> DataLoss:

@@ -43,14 +43,15 @@ def list_collections(store: Store, size: int, token: str) -> tuple[list[Collecti
 def list_items(store: Store, parent: str, size: int, token: str) -> tuple[list[Item], str]:
     """At most `size` items of a collection in the order they were met; the next token or "".
 
-    A token holds an offset into the items, which never change.
+    A token holds an offset into the items, which never change within a revision.
 
     Raises InvalidArgument (INVALID_NAME, PAGE_TOKEN_INVALID), NotFound (RESOURCE_NOT_FOUND).
     """
     collection = read_collection(store, parent)
-    key = layout.collection_items(collection.id)
+    key = layout.collection_items(collection.id, collection.items)
+    listed = f"{parent}/items" + (f"@{collection.revision}" if collection.revision > 1 else "")
     total = store.head(key).size
-    offset = offset_of(token, f"{parent}/items")
+    offset = offset_of(token, listed)
     with store.open(key) as stream:
         if offset:
             if offset >= total:
@@ -62,7 +63,7 @@ def list_items(store: Store, parent: str, size: int, token: str) -> tuple[list[I
         while len(items) < size and (line := stream.readline()):
             items.append(from_line(line))
             offset += len(line)
-    return items, token_of(f"{parent}/items", offset) if offset < total else ""
+    return items, token_of(listed, offset) if offset < total else ""
 
 
 def delete_collection(store: Store, name: str) -> None:

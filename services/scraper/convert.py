@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
+from services.scraper.films import MAX_FRAMES
+from services.scraper.forget import Takedown, Target, parse_target
 from tagloom.artifacts import layout
 from tagloom.artifacts.collection import (
     Collection,
     FolderSource,
     HashtagSource,
     Item,
+    PostOptions,
     ProfileSource,
     S3Source,
     Source,
@@ -19,7 +23,15 @@ from tagloom.artifacts.collection import (
 from tagloom.errors import InvalidArgument
 from tagloom.v1 import scraper_pb2
 
-__all__ = ["collection_message", "item_message", "source_of"]
+__all__ = [
+    "collection_message",
+    "frames",
+    "item_message",
+    "posts",
+    "source_of",
+    "takedown_message",
+    "target_of",
+]
 
 _DEFAULT_POSTS, _MOST_POSTS = 1000, 1_000_000
 _HASHTAG = re.compile(r"\w{1,150}")
@@ -42,28 +54,22 @@ def source_of(request: scraper_pb2.CreateCollectionRequest) -> Source:
         case "folder":
             return FolderSource(path=request.folder.path)
         case "hashtag":
-            tag = request.hashtag.hashtag.removeprefix("#")
-            if not _HASHTAG.fullmatch(tag):
-                raise InvalidArgument(
-                    f"{request.hashtag.hashtag[:80]!r} is not a hashtag; write letters, digits and "
-                    "'_', at most 150, without '#'.",
-                    reason="HASHTAG_INVALID",
-                    field="hashtag.hashtag",
-                )
+            asked = request.hashtag
+            tags = _names(asked.hashtag, asked.more_hashtags, "#", "hashtag.hashtag")
             return HashtagSource(
-                hashtag=tag.lower(), max_posts=_posts(request.hashtag.max_posts, "hashtag")
+                hashtag=tags[0],
+                more=tags[1:],
+                max_posts=posts(asked.max_posts, "hashtag.max_posts"),
+                options=_options(asked.options),
             )
         case "profile":
-            name = request.profile.profile.removeprefix("@")
-            if not _PROFILE.fullmatch(name):
-                raise InvalidArgument(
-                    f"{request.profile.profile[:80]!r} is not a profile's name; write letters, "
-                    "digits, '.' and '_', at most 30, without '@'.",
-                    reason="PROFILE_INVALID",
-                    field="profile.profile",
-                )
+            wanted = request.profile
+            names = _names(wanted.profile, wanted.more_profiles, "@", "profile.profile")
             return ProfileSource(
-                profile=name.lower(), max_posts=_posts(request.profile.max_posts, "profile")
+                profile=names[0],
+                more=names[1:],
+                max_posts=posts(wanted.max_posts, "profile.max_posts"),
+                options=_options(wanted.options),
             )
         case "zip":
             return ZipSource(path=request.zip.path)
@@ -93,14 +99,23 @@ def collection_message(collection: Collection) -> scraper_pb2.Collection:
         skipped_count=collection.skipped,
         refused_count=collection.refused,
         content_sha256=collection.content_sha256,
+        frames_per_video=collection.frames_per_video,
+        revision=collection.revision,
+        update_time=collection.update_time or collection.create_time,
     )
     match collection.source:
         case FolderSource(path=path):
             message.folder.path = path
-        case HashtagSource(hashtag=hashtag, max_posts=posts):
-            message.hashtag.hashtag, message.hashtag.max_posts = hashtag, posts
-        case ProfileSource(profile=profile, max_posts=posts):
-            message.profile.profile, message.profile.max_posts = profile, posts
+        case HashtagSource() as source:
+            message.hashtag.hashtag = source.hashtag
+            message.hashtag.more_hashtags.extend(source.more)
+            message.hashtag.max_posts = source.max_posts
+            _tell_options(source.options, message.hashtag.options)
+        case ProfileSource() as source:
+            message.profile.profile = source.profile
+            message.profile.more_profiles.extend(source.more)
+            message.profile.max_posts = source.max_posts
+            _tell_options(source.options, message.profile.options)
         case ZipSource(path=path):
             message.zip.path = path
         case S3Source(url=url):
@@ -124,6 +139,13 @@ def item_message(item: Item) -> scraper_pb2.Item:
         time=item.time,
         detail=item.detail,
         permalink=item.permalink,
+        caption=item.caption,
+        feed=item.feed,
+        second=item.second,
+        likes=item.likes,
+        comments=[
+            scraper_pb2.Comment(owner=c.owner, text=c.text, time=c.time) for c in item.comments
+        ],
     )
 
 
@@ -155,12 +177,81 @@ def _urls(message: scraper_pb2.UrlsSource) -> UrlsSource:
     return UrlsSource(path=message.path)
 
 
-def _posts(asked: int, field: str) -> int:
+def posts(asked: int, field: str) -> int:
+    """How many posts to take. Raises InvalidArgument (MAX_POSTS_INVALID)."""
     if not 0 <= asked <= _MOST_POSTS:
         raise InvalidArgument(
             f"max_posts is {asked}; write a number from 1 to {_MOST_POSTS}, or leave it out for "
             f"{_DEFAULT_POSTS}.",
             reason="MAX_POSTS_INVALID",
-            field=f"{field}.max_posts",
+            field=field,
         )
     return asked or _DEFAULT_POSTS
+
+
+def frames(request: scraper_pb2.CreateCollectionRequest) -> int:
+    """How many frames to take of a video. Raises InvalidArgument (FRAMES_INVALID)."""
+    asked = request.frames_per_video
+    if not 0 <= asked <= MAX_FRAMES:
+        raise InvalidArgument(
+            f"frames_per_video is {asked}; write a number from 1 to {MAX_FRAMES}, or leave it out "
+            "to skip videos.",
+            reason="FRAMES_INVALID",
+            field="frames_per_video",
+        )
+    return int(asked)
+
+
+def target_of(request: scraper_pb2.ForgetItemsRequest) -> Target:
+    """What to forget. Raises InvalidArgument (INVALID_POST, INVALID_SHA256)."""
+    if request.WhichOneof("target") == "sha256":
+        layout.image(request.sha256)
+        return Target(image=request.sha256)
+    return parse_target(request.post)
+
+
+def takedown_message(takedown: Takedown) -> scraper_pb2.Takedown:
+    """What was forgotten, as clients see it."""
+    return scraper_pb2.Takedown(
+        sha256=takedown.images,
+        collections=takedown.collections,
+        unfinished=takedown.unfinished,
+    )
+
+
+def _names(first: str, more: Iterable[str], sign: str, field: str) -> tuple[str, ...]:
+    """Hashtags or profiles, lower-case, each once. Raises InvalidArgument naming the field."""
+    pattern = _HASHTAG if sign == "#" else _PROFILE
+    found: dict[str, None] = {}
+    for given in (first, *more):
+        name = given.removeprefix(sign)
+        if not pattern.fullmatch(name):
+            if sign == "#":
+                raise InvalidArgument(
+                    f"{given[:80]!r} is not a hashtag; write letters, digits and '_', at most "
+                    "150, without '#'.",
+                    reason="HASHTAG_INVALID",
+                    field=field,
+                )
+            raise InvalidArgument(
+                f"{given[:80]!r} is not a profile's name; write letters, digits, '.' and '_', at "
+                "most 30, without '@'.",
+                reason="PROFILE_INVALID",
+                field=field,
+            )
+        found[name.lower()] = None
+    return tuple(found)
+
+
+def _options(options: scraper_pb2.PostOptions) -> PostOptions:
+    return PostOptions(
+        first_picture_only=options.first_picture_only,
+        likes=options.likes,
+        comments=options.comments,
+    )
+
+
+def _tell_options(options: PostOptions, message: scraper_pb2.PostOptions) -> None:
+    if options != PostOptions():
+        message.first_picture_only = options.first_picture_only
+        message.likes, message.comments = options.likes, options.comments

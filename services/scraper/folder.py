@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from services.scraper.intake import MAX_IMAGE_BYTES, Photo, Refusal, judge
+from services.scraper.intake import MAX_IMAGE_BYTES, Film, Photo, Refusal, judge
 from services.scraper.signatures import HEAD_BYTES
 
 __all__ = ["Entry", "entries", "read"]
@@ -40,7 +40,17 @@ def entries(root: Path, excluded: Path | None = None) -> list[Entry]:
     return found
 
 
-def read(entry: Entry) -> Photo | Refusal:
+def time_of(entry: Entry) -> datetime | None:
+    """When the file was last changed, as `read` would tell; None where it would not."""
+    if entry.refusal is not None:
+        return entry.refusal.time
+    try:
+        return datetime.fromtimestamp(int(entry.path.stat().st_mtime), UTC)
+    except (OSError, OverflowError, ValueError):
+        return None
+
+
+def read(entry: Entry) -> Photo | Film | Refusal:
     """The file's bytes, if they begin like a photo; else why it is not taken. Never raises."""
     if entry.refusal is not None:
         return entry.refusal

@@ -9,7 +9,17 @@ from typing import Literal
 
 from services.scraper.signatures import HEAD_BYTES, PHOTO_FORMATS, identify
 
-__all__ = ["MAX_IMAGE_BYTES", "Kept", "Photo", "Refusal", "judge", "too_large"]
+__all__ = [
+    "FORGOTTEN",
+    "MAX_IMAGE_BYTES",
+    "Film",
+    "Frames",
+    "Kept",
+    "Photo",
+    "Refusal",
+    "judge",
+    "too_large",
+]
 
 MAX_IMAGE_BYTES = 64 * 2**20
 """A file above this is refused unread."""
@@ -50,8 +60,36 @@ class Refusal:
     time: datetime | None = None
 
 
-def judge(data: bytes, *, size: int, time: datetime | None, name: str) -> Photo | Refusal:
-    """A photo if the bytes begin like one, else why not.
+@dataclass(frozen=True, slots=True)
+class Film:
+    """The bytes of a video, of which frames may be taken."""
+
+    data: bytes
+    detail: str
+    """what it is, a sentence"""
+    time: datetime | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return len(self.data)
+
+
+@dataclass(frozen=True, slots=True)
+class Frames:
+    """Frames of a video: where each lies, in seconds, and what became of it."""
+
+    kept: tuple[tuple[float, Kept | Refusal], ...]
+
+
+FORGOTTEN = Refusal(
+    "refused", "FORGOTTEN", "It was forgotten on request (`tagloom forget`), and is not taken."
+)
+"""The one refusal of everything that has a tombstone."""
+
+
+def judge(data: bytes, *, size: int, time: datetime | None, name: str) -> Photo | Film | Refusal:
+    """A photo or a video if the bytes begin like one, else why not.
 
     size: bytes of the whole file; of one above `MAX_IMAGE_BYTES`, `data` need only be the head.
     name: what it is called; an image's suffix makes a broken promise a refusal (NOT_AN_IMAGE).
@@ -65,7 +103,10 @@ def judge(data: bytes, *, size: int, time: datetime | None, name: str) -> Photo 
             detail = f"It is a {signature.format} image; convert it to {photos}."
             return Refusal("refused", "UNSUPPORTED_FORMAT", detail, size, time)
         case "video":
-            return Refusal("skipped", "VIDEO", f"It is a video ({signature.format}).", size, time)
+            detail = f"It is a video ({signature.format})."
+            if len(data) == size <= MAX_IMAGE_BYTES:
+                return Film(data, detail, time)
+            return Refusal("skipped", "VIDEO", detail, size, time)
     if size == 0:
         return Refusal("refused", "EMPTY_FILE", "The file has no bytes; copy it again.", 0, time)
     if os.path.splitext(name)[1].lower() in _IMAGE_SUFFIXES:

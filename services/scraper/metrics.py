@@ -134,11 +134,13 @@ class ScraperMetrics:
             for reason in _LOCKOUTS.values():
                 self._locked_out.labels(reason).set(reason == refusal)
 
-    def finished(self, collection: Collection) -> None:
-        """A collection became complete."""
+    def finished(self, collection: Collection, *, new: bool) -> None:
+        """A collection became complete; its items count if it is a new one."""
         if isinstance(collection.source, _INSTAGRAM):
             for reason in _LOCKOUTS.values():
                 self._locked_out.labels(reason).set(0)
+        if not new:
+            return
         for state, number in (
             ("stored", collection.stored),
             ("duplicate", collection.duplicates),

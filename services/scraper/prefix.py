@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
-from services.scraper.intake import MAX_IMAGE_BYTES, Kept, Photo, Refusal, judge
+from services.scraper.intake import MAX_IMAGE_BYTES, Film, Frames, Kept, Photo, Refusal, judge
 from services.scraper.journal import Journal
 from services.scraper.ledger import Ledger
 from services.scraper.signatures import HEAD_BYTES
@@ -54,8 +54,10 @@ def check_prefix(store: Store, url: str, allowed: tuple[str, ...] | None) -> Non
         )
 
 
-def collect_prefix(store: Store, journal: Journal, url: str, report: Report) -> Ledger:
-    """Takes every object below `url`; those of former attempts are not read again.
+def collect_prefix(
+    store: Store, ledger: Ledger, journal: Journal, url: str, report: Report
+) -> None:
+    """Takes every object below `url`; those that the ledger has are not read again.
 
     Raises NotFound (STORE_NOT_FOUND), FailedPrecondition (PREFIX_EMPTY), Cancelled, and what a
     store raises.
@@ -70,11 +72,11 @@ def collect_prefix(store: Store, journal: Journal, url: str, report: Report) -> 
             reason="PREFIX_EMPTY",
             url=url,
         )
-    ledger = Ledger(store, journal.items)
-    known = {item.source for item in ledger.items}
-    rest = [info for info in found if info.key not in known]
+    known = ledger.known
+    rest = [i for i in found if i.key not in known or known[i.key].time not in (None, i.modified)]
+    done = len(found) - len(rest)
 
-    def take(info: ObjectInfo) -> Kept | Refusal:
+    def take(info: ObjectInfo) -> Frames | Kept | Refusal:
         if own is not None and info.key.startswith(own):
             return Refusal("skipped", "OBJECT_STORE", "Tagloom's own store lies here.")
         return ledger.keep(_read(source, info))
@@ -82,15 +84,15 @@ def collect_prefix(store: Store, journal: Journal, url: str, report: Report) -> 
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="read") as threads:
         for start in range(0, len(rest), _BATCH):
             batch = rest[start : start + _BATCH]
-            report("collect", len(known) + start, len(found), batch[0].key)
+            report("collect", done + start, len(found), batch[0].key)
+            saved = len(ledger.items)
             for info, taken in zip(batch, threads.map(take, batch), strict=True):
                 ledger.add(taken, source=info.key)
-            journal.save(ledger.items[-len(batch) :])
+            journal.save(ledger.items[saved:])
     report("collect", len(found), len(found))
-    return ledger
 
 
-def _read(source: Store, info: ObjectInfo) -> Photo | Refusal:
+def _read(source: Store, info: ObjectInfo) -> Photo | Film | Refusal:
     large = info.size > MAX_IMAGE_BYTES
     try:
         data = source.get(info.key, start=0, length=HEAD_BYTES if large else None)

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
-from services.scraper.intake import MAX_IMAGE_BYTES, Photo, Refusal, judge, too_large
+from services.scraper.intake import MAX_IMAGE_BYTES, Film, Photo, Refusal, judge, too_large
 from services.scraper.signatures import HEAD_BYTES
 from tagloom.errors import InvalidArgument
 
@@ -59,7 +59,11 @@ class ZipPhotos:
                 raise _invalid(path, "has entries that lie upon one another")
             yield cls(archive)
 
-    def read(self, info: zipfile.ZipInfo) -> Photo | Refusal:
+    def time_of(self, info: zipfile.ZipInfo) -> datetime | None:
+        """As the item will have it."""
+        return None if _refusal(info) is not None else _time(info)
+
+    def read(self, info: zipfile.ZipInfo) -> Photo | Film | Refusal:
         """An entry's bytes, if they begin like a photo; else why it is not taken. Never raises."""
         if (refusal := _refusal(info)) is not None:
             return refusal

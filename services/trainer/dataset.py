@@ -95,7 +95,7 @@ def load_images(store: Store, dataset: Dataset, *, label_size: int = 0) -> Train
     archive is missing, is not the one that the manifest names, or holds something else than square
     images of one size; FailedPrecondition (LABELS_INVALID).
     """
-    key = layout.dataset_images(dataset.id)
+    key = layout.dataset_images(dataset.id, dataset.files)
     return _load(store, f"datasets/{dataset.id}", key, dataset.content_sha256, label_size)
 
 
@@ -106,7 +106,7 @@ def load_held_out(store: Store, dataset: Dataset, *, label_size: int = 0) -> Tra
     """
     if not dataset.held_out:
         return None
-    key = layout.dataset_held_out(dataset.id)
+    key = layout.dataset_held_out(dataset.id, dataset.files)
     return _load(store, f"datasets/{dataset.id}", key, dataset.held_out_sha256, label_size)
 
 

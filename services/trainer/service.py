@@ -24,6 +24,7 @@ from services.trainer.metrics import TrainingMetrics
 from services.trainer.options import plan_run
 from tagloom.artifacts.run import Progress, Run, Tick
 from tagloom.paging import page_size
+from tagloom.progress import Wait
 from tagloom.rpc.job import Job, Stop
 from tagloom.rpc.service import Kit
 from tagloom.store.interface import Store
@@ -166,7 +167,9 @@ class TrainerService(trainer_pb2_grpc.TrainerServiceServicer):
     async def _follow(self, run_id: str, prepare: Callable[[Store, Run], Run], job: Job) -> pb.Run:
         loop = asyncio.get_running_loop()
 
-        def note(phase: str, done: int, total: int, message: str = "") -> None:
+        def note(
+            phase: str, done: int, total: int, message: str = "", *, wait: Wait | None = None
+        ) -> None:
             self._metrics.note(phase)
             loop.call_soon_threadsafe(job.note, phase, done, total, message)
 

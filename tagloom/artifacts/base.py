@@ -53,15 +53,24 @@ class Manifest(Record):
     @classmethod
     def load(cls, store: Store, key: str, name: str) -> Self:
         """Reads the document of the resource `name`; NotFound (RESOURCE_NOT_FOUND) without one."""
+        return cls.load_with_etag(store, key, name)[0]
+
+    @classmethod
+    def load_with_etag(cls, store: Store, key: str, name: str) -> tuple[Self, str]:
+        """As `load`, with the ETag of these bytes, to `replace` them."""
         try:
-            data = store.get(key)
+            data, etag = store.get_with_etag(key)
         except ObjectNotFound as error:
             raise NotFound(
                 f"There is no {name}; `tagloom ls {name.rpartition('/')[0]}` lists what there is.",
                 reason="RESOURCE_NOT_FOUND",
                 resource=name,
             ) from error
-        return cls.from_bytes(data, key)
+        return cls.from_bytes(data, key), etag
+
+    def replace(self, store: Store, key: str, etag: str) -> None:
+        """Writes the document over the one that had this ETag. Raises PreconditionFailed."""
+        store.put(key, self.to_bytes(), if_match=etag)
 
     def create(self, store: Store, key: str, name: str) -> None:
         """Writes the document if nothing lies there: the commit point of the resource.

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
+from tagloom.artifacts import layout
 from tagloom.artifacts.base import Manifest, Record
+from tagloom.errors import DataLoss
+from tagloom.store.interface import ObjectNotFound, Store
 
 __all__ = [
     "Collection",
+    "Comment",
     "FolderSource",
     "HashtagSource",
     "Item",
     "ItemState",
+    "PostOptions",
     "ProfileSource",
     "S3Source",
     "Source",
     "UrlsSource",
     "ZipSource",
     "content_hash",
+    "read_items",
 ]
 
 ItemState = Literal["stored", "duplicate", "skipped", "refused"]
@@ -35,20 +41,39 @@ class FolderSource(Record):
     path: str
 
 
+class PostOptions(Record):
+    """What is taken of an Instagram post besides its pictures, and of these."""
+
+    first_picture_only: bool = False
+    """of a post with several, the one that it shows first"""
+    likes: bool = False
+    """keep the number of likes"""
+    comments: bool = False
+    """keep the comments; each post then costs a query or more"""
+
+
 class HashtagSource(Record):
-    """Public posts of one Instagram hashtag."""
+    """Public posts of Instagram hashtags."""
 
     kind: Literal["hashtag"] = "hashtag"
     hashtag: str
+    more: tuple[str, ...] = ()
+    """further hashtags; a post that they share is taken once"""
     max_posts: int = 1000
+    """of each"""
+    options: PostOptions = PostOptions()
 
 
 class ProfileSource(Record):
-    """Public posts of one Instagram profile."""
+    """Public posts of Instagram profiles."""
 
     kind: Literal["profile"] = "profile"
     profile: str
+    more: tuple[str, ...] = ()
+    """further profiles"""
     max_posts: int = 1000
+    """of each"""
+    options: PostOptions = PostOptions()
 
 
 class ZipSource(Record):
@@ -84,6 +109,14 @@ Source = Annotated[
 ]
 
 
+class Comment(Record):
+    """What somebody wrote about a post."""
+
+    owner: str
+    text: str
+    time: datetime
+
+
 class Item(Record):
     """One file or post image met while collecting (a line of items.jsonl)."""
 
@@ -102,7 +135,20 @@ class Item(Record):
     tags: tuple[str, ...] = ()
     time: datetime | None = None
     permalink: str = ""
-    """the address that it was finally read from, where that is another one than `source`"""
+    """the post's own address; of other addresses, where it was finally read from if not there"""
+    caption: str = ""
+    feed: str = ""
+    """what led to the post: `#hashtag` or `@profile`"""
+    second: float | None = None
+    """where in a video the frame lies, seconds; `source` then ends with `#t=` and it"""
+    likes: int | None = None
+    """when they were asked for"""
+    comments: tuple[Comment, ...] = ()
+
+    @property
+    def origin(self) -> str:
+        """`source`, without a frame's place in it."""
+        return self.source if self.second is None else self.source.rpartition("#t=")[0]
 
 
 class Collection(Manifest):
@@ -117,6 +163,28 @@ class Collection(Manifest):
     refused: int
     content_sha256: str
     """see `content_hash`"""
+    items: str = "items.jsonl"
+    """the file of its items, beside the manifest; each revision has its own"""
+    revision: int = 1
+    """grows with each update, and when an image is forgotten"""
+    update_time: datetime | None = None
+    """of the last revision; None: it is the first"""
+    frames_per_video: int = 0
+    """frames taken of each video; 0: videos are skipped"""
+
+
+def read_items(store: Store, collection: Collection) -> Iterator[Item]:
+    """What was met while collecting, in order. Raises DataLoss (COLLECTION_DAMAGED)."""
+    key = layout.collection_items(collection.id, collection.items)
+    try:
+        for line in store.get(key).splitlines():
+            yield Item.model_validate_json(line)
+    except (ObjectNotFound, ValidationError) as error:
+        raise DataLoss(
+            f"{key} is missing or damaged; collect the photos again under another id.",
+            reason="COLLECTION_DAMAGED",
+            key=key,
+        ) from error
 
 
 def content_hash(image_hashes: Iterable[str]) -> str:

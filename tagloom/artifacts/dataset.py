@@ -154,6 +154,16 @@ class Dataset(Manifest):
     """None: without labels"""
     classes: tuple[LabelClass, ...] = ()
     """in the order of their numbers"""
+    files: str = ""
+    """what the names of its zips and of its verdicts have before their dot; empty at first"""
+    revision: int = 1
+    """grows when an image of it is forgotten (`tagloom forget`)"""
+    update_time: datetime | None = None
+    """of the last revision; None: it is the first"""
+    former_content: tuple[str, ...] = ()
+    """SHA-256 of zips of former revisions: nothing cached of them may stay"""
+    forgotten: tuple[str, ...] = ()
+    """SHA-256 of images that former revisions held"""
 
     @property
     def image_size(self) -> int:

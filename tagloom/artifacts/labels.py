@@ -91,7 +91,7 @@ def dataset_labels(store: Store, dataset: Dataset) -> Labels | None:
 
     Raises FailedPrecondition (LABELS_INVALID), DataLoss (DATASET_DAMAGED).
     """
-    name, key = f"datasets/{dataset.id}", layout.dataset_images(dataset.id)
+    name, key = f"datasets/{dataset.id}", layout.dataset_images(dataset.id, dataset.files)
     try:
         with store.open(key) as stream, zipfile.ZipFile(stream) as archive:
             return read_labels(archive, image_names(archive), name)

@@ -8,6 +8,8 @@ from tagloom.errors import InvalidArgument
 
 __all__ = [
     "RESOURCE_ID",
+    "account_lease",
+    "account_state",
     "check_id",
     "collection_cursor",
     "collection_items",
@@ -23,6 +25,10 @@ __all__ = [
     "experiment_partial_report",
     "experiment_report",
     "experiment_spec",
+    "FORGOTTEN",
+    "FORGOTTEN_POSTS",
+    "forgotten_image",
+    "forgotten_post",
     "image",
     "network_manifest",
     "network_weights",
@@ -44,6 +50,10 @@ __all__ = [
 RESOURCE_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _SNAPSHOT_ID = re.compile(r"[0-9]{6}\.[0-9]{3}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_SHORTCODE = re.compile(r"[A-Za-z0-9_-]{1,64}")
+FORGOTTEN = "forgotten/"
+"""where tombstones lie"""
+FORGOTTEN_POSTS = "forgotten/posts/"
 
 
 def check_id(value: str, what: str) -> str:
@@ -103,9 +113,36 @@ def collection_manifest(collection_id: str) -> str:
     return f"collections/{collection_id}/manifest.json"
 
 
-def collection_items(collection_id: str) -> str:
-    """One `Item` a line."""
-    return f"collections/{collection_id}/items.jsonl"
+def collection_items(collection_id: str, file: str = "items.jsonl") -> str:
+    """One `Item` a line; `file` is what the manifest names."""
+    return f"collections/{collection_id}/{file}"
+
+
+def account_lease(account: str) -> str:
+    """Who uses an account (`tagloom.store.lease`); `account` is a hash."""
+    return f"accounts/{account}/lease.json"
+
+
+def account_state(account: str) -> str:
+    """What was asked in an account's name, and until when it rests."""
+    return f"accounts/{account}/state.json"
+
+
+def forgotten_image(sha256: str) -> str:
+    """A tombstone: these bytes are never taken again."""
+    image(sha256)  # refuses what is no hash
+    return f"{FORGOTTEN}{sha256}"
+
+
+def forgotten_post(shortcode: str) -> str:
+    """A tombstone: this post is never taken again."""
+    if not _SHORTCODE.fullmatch(shortcode):
+        raise InvalidArgument(
+            f"{shortcode[:80]!r} is not a post's shortcode: write the part of its address after "
+            "/p/.",
+            reason="INVALID_POST",
+        )
+    return f"{FORGOTTEN_POSTS}{shortcode}"
 
 
 def collection_cursor(collection_id: str) -> str:
@@ -128,19 +165,19 @@ def dataset_manifest(dataset_id: str) -> str:
     return f"datasets/{dataset_id}/manifest.json"
 
 
-def dataset_verdicts(dataset_id: str) -> str:
-    """Verdicts, a Parquet table, one row an image."""
-    return f"datasets/{dataset_id}/verdicts.parquet"
+def dataset_verdicts(dataset_id: str, files: str = "") -> str:
+    """Verdicts, a Parquet table, one row an image; `files` is what the manifest says."""
+    return f"datasets/{dataset_id}/verdicts{files}.parquet"
 
 
-def dataset_images(dataset_id: str) -> str:
+def dataset_images(dataset_id: str, files: str = "") -> str:
     """The squares to train on: a StyleGAN zip (stored PNGs and `dataset.json`)."""
-    return f"datasets/{dataset_id}/images.zip"
+    return f"datasets/{dataset_id}/images{files}.zip"
 
 
-def dataset_held_out(dataset_id: str) -> str:
+def dataset_held_out(dataset_id: str, files: str = "") -> str:
     """The squares held out from training, in the same layout."""
-    return f"datasets/{dataset_id}/held_out.zip"
+    return f"datasets/{dataset_id}/held_out{files}.zip"
 
 
 def scores(check: str, version: str, shard: str) -> str:

@@ -81,6 +81,9 @@ def cancel_command(session: Session, name: str) -> None:
 
 _RESPONSES = {
     "CreateCollection": "Collection",
+    "RefreshCollection": "Collection",
+    "ForgetItems": "Takedown",
+    "ForgetImages": "ForgetImagesResponse",
     "CreateDataset": "Dataset",
     "CreateRun": "Run",
     "ResumeRun": "Run",

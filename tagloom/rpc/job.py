@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from tagloom.errors import Cancelled
+from tagloom.progress import Wait
 from tagloom.rpc.records import Record
 from tagloom.rpc.workers import Workers
 from tagloom.store.fenced import FencedStore
@@ -50,21 +51,27 @@ class Job:
         self._workers = workers
         self._phase_started: tuple[str, int, float] = ("", 0, 0.0)
         self.phase, self.done, self.total, self.message = "running", 0, 0, ""
+        self.wait: Wait | None = None
         self.changed = False
         """whether there is progress that the record does not show yet"""
 
-    def report(self, phase: str, done: int, total: int, message: str = "") -> None:
+    def report(
+        self, phase: str, done: int, total: int, message: str = "", *, wait: Wait | None = None
+    ) -> None:
         """A `tagloom.progress.Report`. Raises Cancelled when the job was asked to stop."""
-        self.note(phase, done, total, message)
+        self.note(phase, done, total, message, wait=wait)
         if self.stop is not None:
             raise Cancelled("The operation was asked to stop.", reason="CANCELLED")
 
-    def note(self, phase: str, done: int, total: int, message: str = "") -> None:
+    def note(
+        self, phase: str, done: int, total: int, message: str = "", *, wait: Wait | None = None
+    ) -> None:
         """`report` that never raises, for callbacks."""
         if phase != self._phase_started[0]:
             self._phase_started = (phase, done, time.monotonic())
         self.phase, self.done, self.total = phase, done, total
         self.message = message or self.message
+        self.wait = wait
         self.changed = True
 
     @property

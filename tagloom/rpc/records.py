@@ -9,6 +9,7 @@ Ids begin with the time of creation, so that keys sort by age.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import logging
 import re
@@ -25,6 +26,7 @@ from google.protobuf.message import Message
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tagloom.errors import DataLoss, InvalidArgument, NotFound, TagloomError
+from tagloom.progress import Wait
 from tagloom.rpc.errors import to_status
 from tagloom.store.interface import ObjectNotFound, PreconditionFailed, Store
 from tagloom.v1 import operation_pb2
@@ -64,6 +66,32 @@ class State(StrEnum):
         return self not in (State.QUEUED, State.RUNNING)
 
 
+class WaitRecord(BaseModel):
+    """What an operation waits for (`tagloom.progress.Wait`)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: str
+    until: datetime | None = None
+    posts_left: int | None = None
+    images_left: int | None = None
+
+    @classmethod
+    def of(cls, wait: Wait | None) -> WaitRecord | None:
+        """The durable form."""
+        return None if wait is None else cls(**dataclasses.asdict(wait))
+
+    def fill(self, message: operation_pb2.Wait) -> None:
+        """Into what clients see."""
+        message.reason = self.reason
+        if self.until is not None:
+            message.until.FromDatetime(self.until)
+        if self.posts_left is not None:
+            message.posts_left = self.posts_left
+        if self.images_left is not None:
+            message.images_left = self.images_left
+
+
 class Record(BaseModel):
     """The durable form of one operation. Protobuf parts are in protobuf's own JSON."""
 
@@ -92,6 +120,7 @@ class Record(BaseModel):
     total: int = 0
     eta_s: float | None = None
     last_message: str = ""
+    wait: WaitRecord | None = None
     response: dict[str, Any] | None = None
     """google.protobuf.Any"""
     error: dict[str, Any] | None = None
@@ -109,6 +138,7 @@ class Record(BaseModel):
         self.state = state
         self.phase = state.value
         self.eta_s = None
+        self.wait = None
         if response is not None:
             self.response = pack(response)
         if error is not None:
@@ -132,6 +162,8 @@ class Record(BaseModel):
         metadata.update_time.FromDatetime(self.update_time)
         if self.eta_s is not None:
             metadata.eta.FromMilliseconds(round(self.eta_s * 1000))
+        if self.wait is not None:
+            self.wait.fill(metadata.wait)
         operation = operations_pb2.Operation(name=self.name, done=self.state.done)
         operation.metadata.Pack(metadata)
         if self.response is not None:

@@ -33,7 +33,7 @@ from tagloom.rpc import errors, records
 from tagloom.rpc.job import Job, Stop
 from tagloom.rpc.metrics import OperationMetrics
 from tagloom.rpc.operations import Handler, Operations
-from tagloom.rpc.records import Record, State
+from tagloom.rpc.records import Record, State, WaitRecord
 from tagloom.rpc.workers import Workers
 from tagloom.store.fenced import FencedStore
 from tagloom.store.lease import Lease, LeaseHeld, LeaseLost, acquire
@@ -336,6 +336,7 @@ class Runner:
                 record.finish(State.CANCELLED, error=_cancelled())
             else:
                 record.state, record.phase, record.eta_s = State.QUEUED, "queued", None
+                record.wait = None
                 record.attempts -= 1
             return True
 
@@ -363,6 +364,7 @@ class _Outcome:
 def _copy_progress(job: Job, record: Record) -> None:
     record.phase, record.done, record.total = job.phase, job.done, job.total
     record.last_message, record.eta_s = job.message, job.eta_s
+    record.wait = WaitRecord.of(job.wait)
 
 
 def _refuse_stale(record: Record, fence: int) -> None:

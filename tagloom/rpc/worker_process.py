@@ -23,7 +23,7 @@ from typing import Any
 
 from tagloom.errors import Cancelled, TagloomError
 from tagloom.lifeline import die_with_parent
-from tagloom.progress import Report
+from tagloom.progress import Report, Wait
 from tagloom.rpc.logs import configure_logging
 from tagloom.store.tally import TALLY, Counted
 
@@ -64,6 +64,7 @@ class Progress:
     done: int
     total: int
     message: str
+    wait: Wait | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,9 @@ class _Inbox(threading.Thread):
 def _reporter(connection: Connection[Any, Any], cancelled: threading.Event) -> Report:
     last_phase, last_time, last_tally, untold = "", 0.0, time.monotonic(), ""
 
-    def report(phase: str, done: int, total: int, message: str = "") -> None:
+    def report(
+        phase: str, done: int, total: int, message: str = "", *, wait: Wait | None = None
+    ) -> None:
         nonlocal last_phase, last_time, last_tally, untold
         if cancelled.is_set():
             raise Cancelled("The work was asked to stop.", reason="CANCELLED")
@@ -137,7 +140,7 @@ def _reporter(connection: Connection[Any, Any], cancelled: threading.Event) -> R
         if now - last_tally >= _TALLY_INTERVAL_S:
             last_tally = now
             _send_tally(connection)
-        connection.send(Progress(phase, int(done), int(total), str(untold)))
+        connection.send(Progress(phase, int(done), int(total), str(untold), wait))
         untold = ""
 
     return report

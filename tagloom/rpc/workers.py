@@ -224,9 +224,10 @@ class Workers:
                     if isinstance(heard, StoreCalls):
                         TALLY.add(heard.counted)
                     elif report is not None:
-                        loop.call_soon_threadsafe(
-                            report, heard.phase, heard.done, heard.total, heard.message
-                        )
+                        tell = partial(report, heard.phase, heard.done, heard.total, heard.message)
+                        if heard.wait is not None:
+                            tell = partial(tell, wait=heard.wait)
+                        loop.call_soon_threadsafe(tell)
             except (EOFError, OSError):
                 return None
             except Exception as error:  # a result that this side cannot unpickle

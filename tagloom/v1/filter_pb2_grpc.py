@@ -72,6 +72,11 @@ class FilterServiceStub:
                 request_serializer=tagloom_dot_v1_dot_filter__pb2.TuneProfileRequest.SerializeToString,
                 response_deserializer=google_dot_longrunning_dot_operations__pb2.Operation.FromString,
                 _registered_method=True)
+        self.ForgetImages = channel.unary_unary(
+                '/tagloom.v1.FilterService/ForgetImages',
+                request_serializer=tagloom_dot_v1_dot_filter__pb2.ForgetImagesRequest.SerializeToString,
+                response_deserializer=google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+                _registered_method=True)
         self.DeleteDataset = channel.unary_unary(
                 '/tagloom.v1.FilterService/DeleteDataset',
                 request_serializer=tagloom_dot_v1_dot_filter__pb2.DeleteDatasetRequest.SerializeToString,
@@ -141,6 +146,16 @@ class FilterServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ForgetImages(self, request, context):
+        """Makes every dataset that holds one of the images again, without it, as a new revision, and
+        removes what was cached of them. ScraperService.ForgetItems comes first.
+
+        The operation's response is a ForgetImagesResponse, its metadata an OperationMetadata.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteDataset(self, request, context):
         """Removes a dataset. Runs that were trained on it keep their record of it.
         """
@@ -184,6 +199,11 @@ def add_FilterServiceServicer_to_server(servicer, server):
             'TuneProfile': grpc.unary_unary_rpc_method_handler(
                     servicer.TuneProfile,
                     request_deserializer=tagloom_dot_v1_dot_filter__pb2.TuneProfileRequest.FromString,
+                    response_serializer=google_dot_longrunning_dot_operations__pb2.Operation.SerializeToString,
+            ),
+            'ForgetImages': grpc.unary_unary_rpc_method_handler(
+                    servicer.ForgetImages,
+                    request_deserializer=tagloom_dot_v1_dot_filter__pb2.ForgetImagesRequest.FromString,
                     response_serializer=google_dot_longrunning_dot_operations__pb2.Operation.SerializeToString,
             ),
             'DeleteDataset': grpc.unary_unary_rpc_method_handler(
@@ -381,6 +401,33 @@ class FilterService:
             target,
             '/tagloom.v1.FilterService/TuneProfile',
             tagloom_dot_v1_dot_filter__pb2.TuneProfileRequest.SerializeToString,
+            google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ForgetImages(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tagloom.v1.FilterService/ForgetImages',
+            tagloom_dot_v1_dot_filter__pb2.ForgetImagesRequest.SerializeToString,
             google_dot_longrunning_dot_operations__pb2.Operation.FromString,
             options,
             channel_credentials,

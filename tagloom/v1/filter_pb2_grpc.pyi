@@ -61,6 +61,12 @@ class FilterServiceStub:
 
     The operation's response is a TuneProfileResponse, its metadata an OperationMetadata.
     """
+    ForgetImages: _grpc.UnaryUnaryMultiCallable[_filter_pb2.ForgetImagesRequest, _operations_pb2.Operation]
+    """Makes every dataset that holds one of the images again, without it, as a new revision, and
+    removes what was cached of them. ScraperService.ForgetItems comes first.
+
+    The operation's response is a ForgetImagesResponse, its metadata an OperationMetadata.
+    """
     DeleteDataset: _grpc.UnaryUnaryMultiCallable[_filter_pb2.DeleteDatasetRequest, _empty_pb2.Empty]
     """Removes a dataset. Runs that were trained on it keep their record of it."""
 
@@ -94,6 +100,12 @@ class FilterServiceAsyncStub(FilterServiceStub):
     reject. Photos that are not scored yet are scored first.
 
     The operation's response is a TuneProfileResponse, its metadata an OperationMetadata.
+    """
+    ForgetImages: _aio.UnaryUnaryMultiCallable[_filter_pb2.ForgetImagesRequest, _operations_pb2.Operation]  # type: ignore[assignment]
+    """Makes every dataset that holds one of the images again, without it, as a new revision, and
+    removes what was cached of them. ScraperService.ForgetItems comes first.
+
+    The operation's response is a ForgetImagesResponse, its metadata an OperationMetadata.
     """
     DeleteDataset: _aio.UnaryUnaryMultiCallable[_filter_pb2.DeleteDatasetRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Removes a dataset. Runs that were trained on it keep their record of it."""
@@ -167,6 +179,18 @@ class FilterServiceServicer(metaclass=_abc_1.ABCMeta):
         reject. Photos that are not scored yet are scored first.
 
         The operation's response is a TuneProfileResponse, its metadata an OperationMetadata.
+        """
+
+    @_abc_1.abstractmethod
+    def ForgetImages(
+        self,
+        request: _filter_pb2.ForgetImagesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operations_pb2.Operation, _abc.Awaitable[_operations_pb2.Operation]]:
+        """Makes every dataset that holds one of the images again, without it, as a new revision, and
+        removes what was cached of them. ScraperService.ForgetItems comes first.
+
+        The operation's response is a ForgetImagesResponse, its metadata an OperationMetadata.
         """
 
     @_abc_1.abstractmethod

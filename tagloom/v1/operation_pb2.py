@@ -26,7 +26,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1atagloom/v1/operation.proto\x12\ntagloom.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb7\x02\n\x11OperationMetadata\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\x0e\n\x06target\x18\x02 \x01(\t\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05phase\x18\x05 \x01(\t\x12\x0c\n\x04\x64one\x18\x06 \x01(\x03\x12\r\n\x05total\x18\x07 \x01(\x03\x12&\n\x03\x65ta\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x14\n\x0clast_message\x18\t \x01(\t\x12\r\n\x05owner\x18\n \x01(\t\x12\r\n\x05\x66\x65nce\x18\x0b \x01(\x03\x12\x18\n\x10\x63\x61ncel_requested\x18\x0c \x01(\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1atagloom/v1/operation.proto\x12\ntagloom.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd7\x02\n\x11OperationMetadata\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\x0e\n\x06target\x18\x02 \x01(\t\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05phase\x18\x05 \x01(\t\x12\x0c\n\x04\x64one\x18\x06 \x01(\x03\x12\r\n\x05total\x18\x07 \x01(\x03\x12&\n\x03\x65ta\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x14\n\x0clast_message\x18\t \x01(\t\x12\r\n\x05owner\x18\n \x01(\t\x12\r\n\x05\x66\x65nce\x18\x0b \x01(\x03\x12\x18\n\x10\x63\x61ncel_requested\x18\x0c \x01(\x08\x12\x1e\n\x04wait\x18\r \x01(\x0b\x32\x10.tagloom.v1.Wait\"\x93\x01\n\x04Wait\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12)\n\x05until\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\nposts_left\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x18\n\x0bimages_left\x18\x04 \x01(\x03H\x01\x88\x01\x01\x42\r\n\x0b_posts_leftB\x0e\n\x0c_images_leftb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,5 +34,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tagloom.v1.operation_pb2', 
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_OPERATIONMETADATA']._serialized_start=108
-  _globals['_OPERATIONMETADATA']._serialized_end=419
+  _globals['_OPERATIONMETADATA']._serialized_end=451
+  _globals['_WAIT']._serialized_start=454
+  _globals['_WAIT']._serialized_end=601
 # @@protoc_insertion_point(module_scope)

@@ -58,6 +58,16 @@ class ScraperServiceStub:
                 request_serializer=tagloom_dot_v1_dot_scraper__pb2.ListItemsRequest.SerializeToString,
                 response_deserializer=tagloom_dot_v1_dot_scraper__pb2.ListItemsResponse.FromString,
                 _registered_method=True)
+        self.RefreshCollection = channel.unary_unary(
+                '/tagloom.v1.ScraperService/RefreshCollection',
+                request_serializer=tagloom_dot_v1_dot_scraper__pb2.RefreshCollectionRequest.SerializeToString,
+                response_deserializer=google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+                _registered_method=True)
+        self.ForgetItems = channel.unary_unary(
+                '/tagloom.v1.ScraperService/ForgetItems',
+                request_serializer=tagloom_dot_v1_dot_scraper__pb2.ForgetItemsRequest.SerializeToString,
+                response_deserializer=google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+                _registered_method=True)
         self.DeleteCollection = channel.unary_unary(
                 '/tagloom.v1.ScraperService/DeleteCollection',
                 request_serializer=tagloom_dot_v1_dot_scraper__pb2.DeleteCollectionRequest.SerializeToString,
@@ -100,6 +110,25 @@ class ScraperServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RefreshCollection(self, request, context):
+        """Adds to a collection what its source has and it has not. Nothing is taken away.
+
+        The operation's response is the Collection, its metadata an OperationMetadata.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ForgetItems(self, request, context):
+        """Forgets an image, or the images of a post: they leave the store and every collection, and are
+        never taken again. FilterService.ForgetImages then makes the datasets again that held them.
+
+        The operation's response is a Takedown, its metadata an OperationMetadata.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteCollection(self, request, context):
         """Removes a collection. Its images stay until nothing refers to them.
         """
@@ -129,6 +158,16 @@ def add_ScraperServiceServicer_to_server(servicer, server):
                     servicer.ListItems,
                     request_deserializer=tagloom_dot_v1_dot_scraper__pb2.ListItemsRequest.FromString,
                     response_serializer=tagloom_dot_v1_dot_scraper__pb2.ListItemsResponse.SerializeToString,
+            ),
+            'RefreshCollection': grpc.unary_unary_rpc_method_handler(
+                    servicer.RefreshCollection,
+                    request_deserializer=tagloom_dot_v1_dot_scraper__pb2.RefreshCollectionRequest.FromString,
+                    response_serializer=google_dot_longrunning_dot_operations__pb2.Operation.SerializeToString,
+            ),
+            'ForgetItems': grpc.unary_unary_rpc_method_handler(
+                    servicer.ForgetItems,
+                    request_deserializer=tagloom_dot_v1_dot_scraper__pb2.ForgetItemsRequest.FromString,
+                    response_serializer=google_dot_longrunning_dot_operations__pb2.Operation.SerializeToString,
             ),
             'DeleteCollection': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteCollection,
@@ -246,6 +285,60 @@ class ScraperService:
             '/tagloom.v1.ScraperService/ListItems',
             tagloom_dot_v1_dot_scraper__pb2.ListItemsRequest.SerializeToString,
             tagloom_dot_v1_dot_scraper__pb2.ListItemsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RefreshCollection(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tagloom.v1.ScraperService/RefreshCollection',
+            tagloom_dot_v1_dot_scraper__pb2.RefreshCollectionRequest.SerializeToString,
+            google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ForgetItems(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tagloom.v1.ScraperService/ForgetItems',
+            tagloom_dot_v1_dot_scraper__pb2.ForgetItemsRequest.SerializeToString,
+            google_dot_longrunning_dot_operations__pb2.Operation.FromString,
             options,
             channel_credentials,
             insecure,

@@ -48,6 +48,17 @@ class ScraperServiceStub:
     """Lists collections by id."""
     ListItems: _grpc.UnaryUnaryMultiCallable[_scraper_pb2.ListItemsRequest, _scraper_pb2.ListItemsResponse]
     """Lists what was met while collecting, every file and post accounted for."""
+    RefreshCollection: _grpc.UnaryUnaryMultiCallable[_scraper_pb2.RefreshCollectionRequest, _operations_pb2.Operation]
+    """Adds to a collection what its source has and it has not. Nothing is taken away.
+
+    The operation's response is the Collection, its metadata an OperationMetadata.
+    """
+    ForgetItems: _grpc.UnaryUnaryMultiCallable[_scraper_pb2.ForgetItemsRequest, _operations_pb2.Operation]
+    """Forgets an image, or the images of a post: they leave the store and every collection, and are
+    never taken again. FilterService.ForgetImages then makes the datasets again that held them.
+
+    The operation's response is a Takedown, its metadata an OperationMetadata.
+    """
     DeleteCollection: _grpc.UnaryUnaryMultiCallable[_scraper_pb2.DeleteCollectionRequest, _empty_pb2.Empty]
     """Removes a collection. Its images stay until nothing refers to them."""
 
@@ -69,6 +80,17 @@ class ScraperServiceAsyncStub(ScraperServiceStub):
     """Lists collections by id."""
     ListItems: _aio.UnaryUnaryMultiCallable[_scraper_pb2.ListItemsRequest, _scraper_pb2.ListItemsResponse]  # type: ignore[assignment]
     """Lists what was met while collecting, every file and post accounted for."""
+    RefreshCollection: _aio.UnaryUnaryMultiCallable[_scraper_pb2.RefreshCollectionRequest, _operations_pb2.Operation]  # type: ignore[assignment]
+    """Adds to a collection what its source has and it has not. Nothing is taken away.
+
+    The operation's response is the Collection, its metadata an OperationMetadata.
+    """
+    ForgetItems: _aio.UnaryUnaryMultiCallable[_scraper_pb2.ForgetItemsRequest, _operations_pb2.Operation]  # type: ignore[assignment]
+    """Forgets an image, or the images of a post: they leave the store and every collection, and are
+    never taken again. FilterService.ForgetImages then makes the datasets again that held them.
+
+    The operation's response is a Takedown, its metadata an OperationMetadata.
+    """
     DeleteCollection: _aio.UnaryUnaryMultiCallable[_scraper_pb2.DeleteCollectionRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Removes a collection. Its images stay until nothing refers to them."""
 
@@ -111,6 +133,29 @@ class ScraperServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_scraper_pb2.ListItemsResponse, _abc.Awaitable[_scraper_pb2.ListItemsResponse]]:
         """Lists what was met while collecting, every file and post accounted for."""
+
+    @_abc_1.abstractmethod
+    def RefreshCollection(
+        self,
+        request: _scraper_pb2.RefreshCollectionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operations_pb2.Operation, _abc.Awaitable[_operations_pb2.Operation]]:
+        """Adds to a collection what its source has and it has not. Nothing is taken away.
+
+        The operation's response is the Collection, its metadata an OperationMetadata.
+        """
+
+    @_abc_1.abstractmethod
+    def ForgetItems(
+        self,
+        request: _scraper_pb2.ForgetItemsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operations_pb2.Operation, _abc.Awaitable[_operations_pb2.Operation]]:
+        """Forgets an image, or the images of a post: they leave the store and every collection, and are
+        never taken again. FilterService.ForgetImages then makes the datasets again that held them.
+
+        The operation's response is a Takedown, its metadata an OperationMetadata.
+        """
 
     @_abc_1.abstractmethod
     def DeleteCollection(

@@ -18,8 +18,9 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from instagram_world import Post, Profile, World
+from instaloader import Post as InstaloaderPost
 
-__all__ = ["COOKIES", "SESSION", "Answer", "InstagramServer", "Request"]
+__all__ = ["CODE", "COOKIES", "PASSWORD", "SESSION", "Answer", "InstagramServer", "Request"]
 
 COOKIES = {
     "sessionid": "77%3Asecret-session-id%3A9",
@@ -37,6 +38,9 @@ POST_QUERY = "27128499623469141"
 PROFILE_QUERY = "27937681195819736"
 LOGGED_IN_POSTS_QUERY = "29104886249145907"
 LOGGED_OUT_POSTS_QUERY = "28904005159232689"
+COMMENTS_QUERY = "97b41c52301f77ce508f55e66d17620e"
+LOGIN, SECOND_FACTOR = "/api/v1/web/accounts/login/ajax/", "/accounts/login/ajax/two_factor/"
+PASSWORD, CODE = "correct horse battery staple", "123456"
 _START_PAGE = """<!doctype html><html><head><script>
 requireLazy([],["LSD",[],{"token":"lsd-token"},1],["DTSGInitialData",[],{"token":"%s"},2],
 {"IG_USER_EIMU":"17841400000000077"})</script></head></html>"""
@@ -63,6 +67,10 @@ class Request:
             return "start"
         if self.path == "/api/v1/tags/web_info/":
             return "hashtag"
+        if self.path in (LOGIN, SECOND_FACTOR):
+            return "login" if self.path == LOGIN else "second factor"
+        if self.path.startswith("/api/v1/media/") and self.path.endswith("/comments/"):
+            return "comments"
         query = self.parameters.get("query_hash") or self.parameters.get("doc_id")
         names = {
             HASHTAG_QUERY: "hashtag posts",
@@ -70,6 +78,7 @@ class Request:
             PROFILE_QUERY: "profile",
             LOGGED_IN_POSTS_QUERY: "profile posts",
             LOGGED_OUT_POSTS_QUERY: "profile posts (anonymous)",
+            COMMENTS_QUERY: "comments",
         }
         return names.get(query or "", f"page {self.path}")
 
@@ -102,6 +111,8 @@ class InstagramServer:
 
     def __init__(self) -> None:
         self.world = World()
+        self.second_factor = False
+        """whether the account wants a code after the password"""
         self.requests: list[Request] = []
         self._scripts: list[tuple[str, list[Answer]]] = []
         self._lock = threading.Lock()
@@ -153,6 +164,8 @@ class InstagramServer:
     def _route(self, request: Request) -> Answer:
         if request.host == "i.instagram.com" and request.kind == "hashtag":
             return self._hashtag(request)
+        if request.kind == "comments":
+            return self._comments(request)
         if request.host == "www.instagram.com":
             return self._web(request)
         if request.kind == "image":
@@ -171,11 +184,67 @@ class InstagramServer:
                 return Answer(200, page, {"Content-Type": "text/html", "Set-Cookie": cookie})
             case "hashtag posts":
                 return self._hashtag_posts(request)
+            case "login":
+                return self._login(request)
+            case "second factor":
+                if request.parameters["verificationCode"] != CODE:
+                    return Answer.failure(400, "Please check the security code.")
+                return self._logged_in()
             case "post":
                 return self._post(request)
             case "profile" | "profile posts" | "profile posts (anonymous)":
                 return self._profile_query(request)
         return self._profile_page(request)
+
+    def _login(self, request: Request) -> Answer:
+        if request.cookies.get("csrftoken") != request.headers.get("x-csrftoken"):
+            return Answer.failure(403, "CSRF token missing or incorrect")
+        user = request.parameters["username"] == SESSION["username"]
+        secret = request.parameters["enc_password"].split(":", 3)
+        if not user or secret[0] != "#PWD_INSTAGRAM_BROWSER" or secret[3] != PASSWORD:
+            return Answer.json({"authenticated": False, "user": user, "status": "ok"})
+        if self.second_factor:
+            info = {"two_factor_identifier": "factor-1"}
+            document = {"two_factor_required": True, "two_factor_info": info, "status": "fail"}
+            return Answer.json({"message": "", **document}, 400)
+        return self._logged_in()
+
+    def _logged_in(self) -> Answer:
+        fields = "; Domain=.instagram.com; Path=/; Secure"
+        cookies = "\n".join(f"{name}={value}{fields}" for name, value in COOKIES.items())
+        document = {"authenticated": True, "user": True, "userId": "77", "status": "ok"}
+        return Answer.json(document, Set_Cookie=cookies)
+
+    def _comments(self, request: Request) -> Answer:
+        """By the web's query (a page or less), or by the mobile API."""
+        if not _logged_in(request):
+            return Answer.failure(401, "login_required")
+        if "variables" in request.parameters:
+            post = self.world.post(json.loads(request.parameters["variables"])["shortcode"])
+        else:
+            pk = int(request.path.split("/")[4])
+            code = InstaloaderPost.mediaid_to_shortcode(pk)
+            post = self.world.post(code)
+        assert post is not None
+        written = [
+            {
+                "id": str(n),
+                "pk": str(n),
+                "created_at": 1772366400 + n,
+                "text": text,
+                "owner": {"id": str(900 + n), "username": owner},
+                "user": {"pk": str(900 + n), "username": owner},
+                "comment_like_count": 0,
+                "child_comment_count": 0,
+            }
+            for n, (owner, text) in enumerate(post.comments)
+        ]
+        if "variables" not in request.parameters:
+            return Answer.json({"comments": written, "status": "ok"})
+        edges = [{"node": node} for node in written]
+        found = {"count": len(edges), "page_info": {"has_next_page": False}, "edges": edges}
+        media = {"shortcode_media": {"edge_media_to_parent_comment": found}}
+        return Answer.json({"data": media, "status": "ok"})
 
     def _hashtag(self, request: Request) -> Answer:
         if not _logged_in(request):
@@ -319,7 +388,8 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             self.send_response(answer.status)
             for name, value in answer.headers.items():
-                self.send_header(name, value)
+                for line in value.split("\n"):
+                    self.send_header(name, line)
             self.send_header("Content-Length", str(len(answer.body)))
             self.end_headers()
             if answer.cut:

@@ -48,6 +48,8 @@ class Picture:
 
     data: bytes | None
     host: str = IMAGE_HOST
+    film: bytes = b""
+    """of a video: its file, where it can be fetched"""
 
     @property
     def path(self) -> str:
@@ -57,6 +59,10 @@ class Picture:
     @property
     def url(self) -> str:
         return f"https://{self.host}{self.path}"
+
+    @property
+    def film_path(self) -> str:
+        return f"/o1/v/t2/{hashlib.sha256(self.film).hexdigest()[:20]}.mp4?oe=6A0F0000"
 
 
 @dataclass(frozen=True)
@@ -81,6 +87,8 @@ class Post:
     owner: Profile
     pictures: tuple[Picture, ...]
     caption: str = ""
+    comments: tuple[tuple[str, str], ...] = ()
+    """who wrote what"""
     time: datetime = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
     @property
@@ -103,7 +111,7 @@ class Post:
             "edge_media_to_caption": {
                 "edges": [{"node": {"text": self.caption}}] if self.caption else []
             },
-            "edge_media_to_comment": {"count": 0},
+            "edge_media_to_comment": {"count": len(self.comments)},
             "edge_media_preview_like": {"count": 3},
             "taken_at_timestamp": int(self.time.timestamp()),
             "dimensions": {"height": 180, "width": 240},
@@ -128,7 +136,7 @@ class Post:
             "caption": {"text": self.caption} if self.caption else None,
             "has_liked": False,
             "like_count": 3,
-            "comment_count": 0,
+            "comment_count": len(self.comments),
             **_media_of(self.pictures[0], self.media_type),
         }
         if self.media_type == 8:
@@ -143,7 +151,9 @@ def _media_of(picture: Picture, media_type: int) -> dict[str, Any]:
     return {
         "media_type": media_type,
         "image_versions2": {"candidates": [{"url": picture.url, "width": 240, "height": 180}]},
-        "video_versions": [{"url": f"https://{VIDEO_HOST}/v.mp4"}] if media_type == 2 else None,
+        "video_versions": [{"url": f"https://{VIDEO_HOST}{picture.film_path}"}]
+        if media_type == 2
+        else None,
     }
 
 
@@ -173,6 +183,8 @@ class World:
             for picture in post.pictures:
                 if picture.data is not None:
                     self.images[picture.path] = picture.data
+                if picture.film:
+                    self.images[picture.film_path] = picture.film
 
 
 def make_posts(owner: Profile, number: int, first: int = 0) -> list[Post]:

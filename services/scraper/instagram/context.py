@@ -9,7 +9,7 @@ from typing import Any
 import requests
 from instaloader import InstaloaderContext
 
-from services.scraper.instagram.pace import Pace, Waiter
+from services.scraper.instagram.pace import History, Pace, Waiter
 from services.scraper.instagram.settings import InstagramSettings
 from services.scraper.instagram.transport import InstagramAdapter
 from services.scraper.traffic import TrafficLog
@@ -26,7 +26,9 @@ class InstagramContext(InstaloaderContext):
     decided by who asked. Use as a context manager.
     """
 
-    def __init__(self, settings: InstagramSettings, waiter: Waiter, traffic: TrafficLog) -> None:
+    def __init__(
+        self, settings: InstagramSettings, waiter: Waiter, traffic: TrafficLog, history: History
+    ) -> None:
         # Before super().__init__, which opens the first session.
         self._adapter = InstagramAdapter(settings, traffic)
         self._waiter = waiter
@@ -35,7 +37,7 @@ class InstagramContext(InstaloaderContext):
             quiet=True,
             max_connection_attempts=1,
             request_timeout=settings.timeout_s,
-            rate_controller=lambda context: Pace(context, waiter),
+            rate_controller=lambda context: Pace(context, waiter, history),
             # Off: it costs a query more for each post, for images above 1080 pixels.
             iphone_support=False,
         )

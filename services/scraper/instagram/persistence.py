@@ -1,8 +1,9 @@
 """Which failed requests are sent again, and when: the only place that decides it.
 
-429 and "wait a few minutes" are waited out, with the wait written to the journal first; answers
-that failed on the way (5xx, no connection, cut short) are tried again a few times; everything else
-ends the operation, which can be resumed.
+429, "wait a few minutes" and pages without posts are waited out, with the wait written to the
+account first; answers that failed on the way (5xx, no connection, cut short) are tried again a few
+times; everything else ends the operation, which can be resumed. After a refusal of the session the
+account rests as well: whoever comes next waits before they ask.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from instaloader.exceptions import (
     QueryReturnedNotFoundException,
 )
 
+from services.scraper.instagram.account import Account
 from services.scraper.instagram.pace import Waiter
 from services.scraper.instagram.refusals import (
     RateLimited,
@@ -55,16 +57,11 @@ class Persistence:
         self,
         settings: InstagramSettings,
         waiter: Waiter,
-        *,
-        not_before: datetime | None,
-        pause_until: Callable[[datetime], None],
+        account: Account,
     ) -> None:
-        """`not_before`: as a former attempt left it. `pause_until` makes a wait durable."""
         self._settings = settings
         self._waiter = waiter
-        self._not_before = not_before
-        self._pause_until = pause_until
-        self._limited_in_a_row = 0
+        self._account = account
         self._waited_s = 0.0
 
     def run(self, step: Callable[[], T], what: str) -> T:
@@ -100,44 +97,64 @@ class Persistence:
                 continue
             except Unauthenticated as error:
                 if error.reason != "INSTAGRAM_LOGIN_REQUIRED":
+                    self._refused(error)
                     raise
                 raise login_required(f"the {what}") from error
-            except (TagloomError, QueryReturnedForbiddenException):
+            except (TagloomError, QueryReturnedForbiddenException) as error:
+                if isinstance(error, TagloomError):
+                    self._refused(error)
                 raise
             except (InstaloaderException, AbortDownloadException, *_MALFORMED) as error:
                 raise _translated(error, what) from error
-            self._limited_in_a_row = 0
+            self._account.answered()
             return result
 
     def _keep_to_pause(self) -> None:
-        if self._not_before is not None:
-            self._waiter.pause(self._not_before)
-            left_s = (self._not_before - datetime.now(UTC)).total_seconds()
-            why = "Instagram limits the requests of this account or address"
-            self._waiter.wait(left_s, "rate_limit", why)
-            self._not_before = None
+        self._account.hold()
+        while (resting := self._account.not_before) is not None:
+            until, reason = resting
+            left_s = (until - datetime.now(UTC)).total_seconds()
+            if self._waited_s + left_s > self._settings.max_wait_s:
+                raise self._too_long(until, left_s, reason)
+            self._waited_s += left_s
+            self._waiter.pause(until)
+            self._waiter.wait(left_s, "rate_limit", _WHY.get(reason, _WHY_REFUSED), reason)
+
+    def _refused(self, error: TagloomError) -> None:
+        """Instagram does not want this session, or not now: nobody asks again at once."""
+        if error.reason in _REFUSALS:
+            until = now() + timedelta(seconds=self._settings.cooldown_s)
+            self._account.rest(until, error.reason, limited=False)
 
     def _cool_down(self, error: RateLimited) -> None:
         wait_s = error.retry_after_s
         if wait_s is None:
-            doubled = self._settings.cooldown_s * 2**self._limited_in_a_row
+            doubled = self._settings.cooldown_s * 2.0 ** min(self._account.limited_in_a_row, 20)
             wait_s = max(min(doubled, _LONGEST_COOLDOWN_S), self._settings.cooldown_s)
-        self._limited_in_a_row += 1
         until = now() + timedelta(seconds=wait_s)
-        self._pause_until(until)
+        self._account.rest(until, error.reason, limited=True)
         self._waiter.pause(until)  # here too: what follows may end the operation
         if self._waited_s + wait_s > self._settings.max_wait_s:
-            raise ResourceExhausted(
-                f"Instagram limits the requests of this account or address; collect again after "
-                f"{until:%Y-%m-%d %H:%M:%S} UTC: it goes on where it stopped, after "
-                f"{self._waiter.done} posts.",
-                reason="INSTAGRAM_RATE_LIMITED",
-                retry_after_s=round(wait_s, 1),
-                posts=self._waiter.done,
-            ) from error
-        self._waited_s += wait_s
-        self._not_before = until
+            raise self._too_long(until, wait_s, error.reason) from error
 
+    def _too_long(self, until: datetime, wait_s: float, reason: str) -> ResourceExhausted:
+        return ResourceExhausted(
+            f"{_WHY.get(reason, _WHY_REFUSED)}; collect again after "
+            f"{until:%Y-%m-%d %H:%M:%S} UTC: it goes on where it stopped, after "
+            f"{self._waiter.done} posts.",
+            reason="INSTAGRAM_RATE_LIMITED" if reason in _WHY else "INSTAGRAM_COOLING_DOWN",
+            retry_after_s=round(wait_s, 1),
+            posts=self._waiter.done,
+            why=reason,
+        )
+
+
+_REFUSALS = ("INSTAGRAM_SESSION_REJECTED", "INSTAGRAM_CHALLENGE", "INSTAGRAM_FORBIDDEN")
+_WHY = {
+    "INSTAGRAM_RATE_LIMITED": "Instagram limits the requests of this account or address",
+    "INSTAGRAM_EMPTY_PAGE": "Instagram shows a page without posts, as it does to who asks too much",
+}
+_WHY_REFUSED = "Instagram refused this account or address a moment ago, and is left alone"
 
 _MALFORMED = (KeyError, TypeError, IndexError, AttributeError, AssertionError, ValueError)
 """What Instaloader's code runs into when an answer has another form than it knows."""

@@ -19,7 +19,14 @@ from tagloom.errors import (
     Unauthenticated,
 )
 
-__all__ = ["RateLimited", "classify", "login_required", "not_understood", "session_rejected"]
+__all__ = [
+    "EmptyPage",
+    "RateLimited",
+    "classify",
+    "login_required",
+    "not_understood",
+    "session_rejected",
+]
 
 _CHALLENGES = {"feedback_required", "checkpoint_required", "challenge_required"}
 _LONGEST_RETRY_AFTER_S = 86400.0
@@ -31,12 +38,18 @@ class RateLimited(ResourceExhausted):
     def __init__(self, retry_after_s: float | None = None) -> None:
         """`retry_after_s`: how long, if Instagram said so."""
         metadata = {} if retry_after_s is None else {"retry_after_s": round(retry_after_s, 1)}
-        super().__init__(
-            "Instagram answers 'too many requests'; wait before asking again.",
-            reason="INSTAGRAM_RATE_LIMITED",
-            **metadata,
-        )
+        super().__init__(self._sentence, reason=self._reason, **metadata)
         self.retry_after_s = retry_after_s
+
+    _reason = "INSTAGRAM_RATE_LIMITED"
+    _sentence = "Instagram answers 'too many requests'; wait before asking again."
+
+
+class EmptyPage(RateLimited):
+    """A page without posts where there should be some (INSTAGRAM_EMPTY_PAGE)."""
+
+    _reason = "INSTAGRAM_EMPTY_PAGE"
+    _sentence = "Instagram shows a page without posts; wait before asking again."
 
 
 def classify(

@@ -71,6 +71,8 @@ class InstagramSettings:
     """first wait after an answer that failed otherwise (5xx, no connection); doubles"""
     attempts: int = 4
     """how often such a request is sent at most"""
+    lease_s: float = 30.0
+    """without a sign of life from who uses the account, until another collection may"""
     session: Session | None = None
 
     def __post_init__(self) -> None:
@@ -87,6 +89,8 @@ class InstagramSettings:
             value = getattr(self, spec.name)
             if isinstance(value, float) and not (value >= 0 and math.isfinite(value)):
                 raise _invalid(spec.name, value, "0 or more")
+        if not self.lease_s > 0:
+            raise _invalid("lease_s", self.lease_s, "above 0")
         if self.attempts < 1:
             raise _invalid("attempts", self.attempts, "1 or more")
 

@@ -6,8 +6,9 @@ import queue
 import threading
 from collections.abc import Sequence
 from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
 
-from services.scraper.intake import Kept, Photo, Refusal
+from services.scraper.intake import Film, Frames, Kept, Photo, Refusal
 from services.scraper.journal import Journal
 from services.scraper.ledger import Ledger
 from services.scraper.traffic import TrafficLog
@@ -15,39 +16,46 @@ from services.scraper.web.addresses import BadAddress, parse
 from services.scraper.web.fetch import Fetcher, Moved, Pause, Silence, Taken, Trouble
 from services.scraper.web.hosts import Hosts, Task
 from services.scraper.web.settings import WebSettings
-from tagloom.progress import Report
-from tagloom.store.interface import Store
+from tagloom.progress import Report, Wait
 
-__all__ = ["collect_urls"]
+__all__ = ["PASSING", "collect_urls"]
 
 _SAVED = 100
 """addresses between two entries in the journal"""
 _LOOK_S = 0.5
 
-_Result = tuple[str, Kept | Refusal, str]
+PASSING = frozenset(
+    {
+        *("SERVER_ERROR", "NO_ANSWER", "TIMED_OUT", "HOST_UNREACHABLE", "HOST_NOT_FOUND"),
+        *("RATE_LIMITED", "ROBOTS_UNKNOWN"),
+    }
+)
+"""reasons that may pass: an update asks again"""
+
+_Result = tuple[str, Frames | Kept | Refusal, str]
 """address in the list, what became of it, where it was read from"""
 
 
 def collect_urls(
-    store: Store,
+    ledger: Ledger,
     journal: Journal,
     urls: Sequence[str],
     settings: WebSettings,
     traffic: TrafficLog,
     report: Report,
-) -> Ledger:
-    """Fetches each address once, many at a time; those of former attempts are not asked again.
+) -> None:
+    """Fetches each address once, many at a time; those that the ledger has are not asked again.
 
-    Raises Cancelled, and what the store raises; an address that cannot be had is an item.
+    Items come in any order. Raises Cancelled, and what the store raises; an address that cannot be
+    had is an item.
     """
-    ledger = Ledger(store, journal.items)
-    known = {item.source for item in ledger.items}
+    known = ledger.known
     wanted = [url for url in urls if url not in known]
     with ExitStack() as stack:
-        work = _Work(store, settings, traffic)
+        work = _Work(ledger, settings, traffic)
         stack.callback(work.stop)
         work.start(wanted)
-        done, saved = len(known), len(ledger.items)
+        done, saved = len(urls) - len(wanted), len(ledger.items)
         report("collect", done, len(urls))
         try:
             while done < len(urls):
@@ -69,8 +77,6 @@ def collect_urls(
             work.stop()
             if len(ledger.items) > saved:
                 journal.save(ledger.items[saved:])
-    ledger.arrange({url: number for number, url in enumerate(urls)})
-    return ledger
 
 
 def _tell_waiting(hosts: Hosts, done: int, total: int, report: Report) -> None:
@@ -79,16 +85,18 @@ def _tell_waiting(hosts: Hosts, done: int, total: int, report: Report) -> None:
         report("collect", done, total)
     else:
         host, left_s = waiting
-        report("wait", done, total, f"{host} asked for a pause of {left_s:.0f} s more")
+        until = datetime.now(UTC) + timedelta(seconds=left_s)
+        message = f"{host} asked for a pause; going on at {until:%H:%M:%S} UTC"
+        report("wait", done, total, message, wait=Wait("HOST_PAUSE", until))
 
 
 class _Work:
     """Threads that fetch and store; what they come to is in `results`."""
 
-    def __init__(self, store: Store, settings: WebSettings, traffic: TrafficLog) -> None:
+    def __init__(self, ledger: Ledger, settings: WebSettings, traffic: TrafficLog) -> None:
         self.results: queue.SimpleQueue[_Result | BaseException] = queue.SimpleQueue()
         self.hosts = Hosts(settings)
-        self._ledger = Ledger(store)
+        self._ledger = ledger
         self._settings = settings
         self._traffic = traffic
         self._threads: list[threading.Thread] = []
@@ -96,7 +104,12 @@ class _Work:
 
     def start(self, urls: Sequence[str]) -> None:
         """Begin with these."""
-        self._fetcher = Fetcher(self._settings, self._traffic, self.hosts.introduce)
+        self._fetcher = Fetcher(
+            self._settings,
+            self._traffic,
+            self.hosts.introduce,
+            films=self._ledger.wants_films,
+        )
         tasks = []
         for url in urls:
             try:
@@ -158,5 +171,5 @@ class _Work:
                 else:
                     hosts.again(task, wait_s)
 
-    def _end(self, source: str, what: Photo | Refusal, address: str) -> None:
+    def _end(self, source: str, what: Photo | Film | Refusal, address: str) -> None:
         self.results.put((source, self._ledger.keep(what), address))

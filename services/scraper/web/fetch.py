@@ -15,7 +15,7 @@ from http.client import RemoteDisconnected
 import urllib3
 from urllib3.exceptions import HTTPError, ProtocolError
 
-from services.scraper.intake import MAX_IMAGE_BYTES, Photo, Refusal, judge, too_large
+from services.scraper.intake import MAX_IMAGE_BYTES, Film, Photo, Refusal, judge, too_large
 from services.scraper.signatures import HEAD_BYTES, identify
 from services.scraper.traffic import TrafficLog
 from services.scraper.web.addresses import BadAddress, Resolver, Target, parse, redirected
@@ -36,7 +36,7 @@ _FORBIDDEN = (401, 402, 403, 407, 451)
 class Taken:
     """The end of it: a photo, or why there is none."""
 
-    what: Photo | Refusal
+    what: Photo | Film | Refusal
     address: str
     """where it was read from"""
 
@@ -79,8 +79,12 @@ class Fetcher:
         settings: WebSettings,
         traffic: TrafficLog,
         introduce: Callable[[str, float], None] = lambda host, delay_s: None,
+        *,
+        films: bool = False,
     ) -> None:
-        """`introduce` is told how many seconds a host wants between two requests."""
+        """`introduce` is told how many seconds a host wants between two requests. `films`: whole
+        videos are wanted, too."""
+        self._wanted = ("photo", "video") if films else ("photo",)
         self._introduce = introduce
         self._settings = settings
         self._traffic = traffic
@@ -191,7 +195,7 @@ class Fetcher:
         detail = f"{target.host} answered {status} {answer.reason or ''}".rstrip() + "."
         return Taken(Refusal("refused", reason, detail), target.url)
 
-    def _read(self, target: Target, answer: urllib3.BaseHTTPResponse) -> Photo | Refusal:
+    def _read(self, target: Target, answer: urllib3.BaseHTTPResponse) -> Photo | Film | Refusal:
         time_ = _time(answer.headers.get("last-modified", ""))
         name = target.path.partition("?")[0]
         if answer.headers.get("content-encoding", "identity").lower() != "identity":
@@ -208,7 +212,7 @@ class Fetcher:
                     return too_large(len(body), time_)
                 if len(body) - len(chunk) < HEAD_BYTES <= len(body):
                     head = bytes(body[:HEAD_BYTES])
-                    if identify(head).kind != "photo":  # no need for the rest
+                    if identify(head).kind not in self._wanted:  # no need for the rest
                         return judge(head, size=announced or len(body), time=time_, name=name)
                 if len(body) > _LARGE_BYTES and not large:
                     self._large.acquire()

@@ -87,4 +87,5 @@ def instagram_environment(server: InstagramServer) -> dict[str, str]:
         "TAGLOOM_INSTAGRAM_MAX_WAIT_S": "1",
         "TAGLOOM_INSTAGRAM_TIMEOUT_S": "2",
         "TAGLOOM_INSTAGRAM_TRANSFER_S": "3",
+        "TAGLOOM_INSTAGRAM_LEASE_S": "1",
     }

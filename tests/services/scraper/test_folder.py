@@ -16,11 +16,12 @@ from tagloom.folders import check_folder
 
 
 def outcome(root: Path, excluded: Path | None = None) -> dict[str, str]:
-    """What became of each entry: "photo" or the reason."""
+    """What became of each entry: "photo", "film" or the reason."""
     result = {}
     for entry in folder.entries(root, excluded):
         taken = folder.read(entry)
-        result[entry.source] = "photo" if isinstance(taken, Photo) else taken.reason
+        kind = "photo" if isinstance(taken, Photo) else "film"
+        result[entry.source] = taken.reason if isinstance(taken, Refusal) else kind
     return result
 
 
@@ -43,7 +44,7 @@ def test_the_bytes_decide_not_the_name(tmp_path: Path, jpeg: bytes) -> None:
     (tmp_path / "cut.jpg").write_bytes(jpeg[: len(jpeg) // 3])
     assert outcome(tmp_path) == {
         "anim.jpg": "UNSUPPORTED_FORMAT",
-        "clip.jpg": "VIDEO",
+        "clip.jpg": "film",
         "cut.jpg": "photo",  # truncated: the filter's verdict, with the bytes to show for it
         "empty.png": "EMPTY_FILE",
         "photo.txt": "photo",

@@ -329,6 +329,11 @@ def test_a_hashtag_with_a_wait_that_can_be_watched_and_no_secret_anywhere(
     assert waits
     assert "Instagram limits the requests" in waits[0].last_message
     assert "going on at" in waits[0].last_message
+    told = waits[0].wait
+    assert told.reason == "INSTAGRAM_RATE_LIMITED"
+    assert abs(told.until.ToSeconds() - waits[0].update_time.ToSeconds()) <= 5
+    assert (told.posts_left, told.images_left) == (12, 12)
+    assert not seen[-1].HasField("wait")
     metrics = scraper.metrics()
     ok = metrics['tagloom_scraper_requests_total{kind="image",outcome="ok"}']
     assert ok == made.stored_count

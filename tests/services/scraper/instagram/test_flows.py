@@ -45,7 +45,7 @@ def test_hashtag(store: Store, instagram: InstagramServer, logged_in: Path) -> N
     posts = make_posts(CATS, 30)
     instagram.world.add_hashtag("betta", posts)
     told: list[tuple[str, int, int]] = []
-    made = run(store, BETTA, lambda p, d, t, m="": told.append((p, d, t)))
+    made = run(store, BETTA, lambda p, d, t, m="", **_: told.append((p, d, t)))
 
     met = items(store)
     assert [(item.post, item.state) for item in met] == expected(posts)
@@ -220,7 +220,7 @@ def test_hashtags_need_a_login(store: Store, instagram: InstagramServer) -> None
         "TAGLOOM_INSTAGRAM_SESSION, or collect from a folder."
     )
     assert instagram.kinds == ["hashtag"]  # asked once, and not again
-    assert list(store.iterate()) == []
+    assert list(store.iterate("collections/")) == []
 
 
 def test_private_profiles(
@@ -251,7 +251,7 @@ def test_unknown_names(
         run(store, source)
     assert caught.value.reason == "INSTAGRAM_NOT_FOUND"
     assert len(instagram.requests) == 1
-    assert list(store.iterate()) == []
+    assert list(store.iterate("collections/")) == []
 
 
 def test_no_picture_at_all(store: Store, instagram: InstagramServer, logged_in: Path) -> None:
@@ -259,7 +259,7 @@ def test_no_picture_at_all(store: Store, instagram: InstagramServer, logged_in: 
     with pytest.raises(FailedPrecondition) as caught:
         run(store, BETTA)
     assert caught.value.reason == "NO_PHOTOS"
-    assert list(store.iterate()) == []
+    assert list(store.iterate("collections/")) == []
 
 
 def test_an_answer_in_an_unknown_form(

@@ -65,7 +65,7 @@ def test_rate_limits_are_waited_out(
 ) -> None:
     instagram.fail(kind, answer, after=1 if kind == "hashtag posts" else 0)
     told: list[tuple[str, str]] = []
-    run(store, lambda phase, done, total, message="": told.append((phase, message)))
+    run(store, lambda phase, done, total, message="", **_: told.append((phase, message)))
     assert taken(store) == codes
     # The same request again, once, and no request at all during the wait.
     place = instagram.kinds.index(kind)

@@ -41,6 +41,19 @@ def items(store: Store) -> list[Item]:
     return list(from_lines(store.get(layout.collection_items("x"))))
 
 
+def resting(store: Store) -> bool:
+    """Whether the account was told to rest."""
+    states = [i.key for i in store.iterate("accounts/") if i.key.endswith("/state.json")]
+    return any(json.loads(store.get(key))["not_before"] for key in states)
+
+
+def wake(store: Store) -> None:
+    """As if the time that the account has to rest had passed."""
+    for info in list(store.iterate("accounts/")):
+        if info.key.endswith("/state.json"):
+            store.delete(info.key)
+
+
 def attempt(store: Store, source: Source, server: InstagramServer, kill_after: int | None) -> int:
     """One process; killed as soon as the server has had so many more requests. Its exit status."""
     start = len(server.requests)
@@ -123,9 +136,8 @@ def test_killed_while_waiting_it_keeps_waiting(
     instagram.fail("image", Answer(429, b"", {"Retry-After": "4"}), after=1)
     # Killed a moment after the refusal, when the wait is on record.
     process = subprocess.Popen([sys.executable, "-c", _CHILD, store.url, BETTA.model_dump_json()])
-    cursor = layout.collection_cursor("x")
     end = time.monotonic() + 30
-    while not store.exists(cursor) or b'"not_before": null' in store.get(cursor):
+    while not resting(store):
         assert time.monotonic() < end
         time.sleep(0.01)
     process.kill()
@@ -160,7 +172,7 @@ def test_a_stale_or_foreign_cursor_starts_over_but_takes_no_post_twice(
         collect(store, CollectRequest("x", BETTA))
     key = layout.collection_cursor("x")
     cursor = json.loads(store.get(key))
-    cursor["not_before"] = None
+    wake(store)
     cursor["frozen"]["context_username"] = "somebody else"
     store.put(key, json.dumps(cursor).encode())
     fetched = instagram.counts["image"]
@@ -180,8 +192,7 @@ def test_items_spread_over_parts(
         collect(store, CollectRequest("x", BETTA))
     parts = [o.key for o in store.iterate(layout.collection_parts_prefix("x"))]
     assert parts == [layout.collection_items_part("x", n) for n in (0, 1)]
-    key = layout.collection_cursor("x")
-    store.put(key, json.dumps({**json.loads(store.get(key)), "not_before": None}).encode())
+    wake(store)
     collect(store, CollectRequest("x", BETTA))
     assert [(i.post, i.state) for i in items(store)] == [
         (post.code, "stored" if picture.data is not None else "skipped")

@@ -250,7 +250,7 @@ def test_a_pause_that_a_host_asks_for_is_kept_by_all_of_its_requests(
     there = [web.url(f"/{n}.jpg", "127.0.0.2") for n in range(6, 12)]
     said: list[tuple[str, str]] = []
     request = CollectRequest("x", UrlsSource(), urls=(*here, *there))
-    made = collect(store, request, lambda p, d, t, m="": said.append((p, m)))
+    made = collect(store, request, lambda p, d, t, m="", **_: said.append((p, m)))
     assert made.stored == 12
     times = {(seen.host, seen.path): seen.time for seen in web.requests}
     refused = next(seen.time for seen in web.requests if seen.path == "/0.jpg")

@@ -1,0 +1,101 @@
+"""A session is made by logging in to the local Instagram, or from a browser's cookies."""
+
+from __future__ import annotations
+
+import json
+import logging
+import stat
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from instagram_server import CODE, COOKIES, PASSWORD, SESSION, Answer, InstagramServer
+from instagram_world import Profile, make_posts
+
+from services.scraper.collect import CollectRequest, collect
+from services.scraper.instagram.settings import InstagramSettings
+from tagloom.artifacts.collection import HashtagSource
+from tagloom.cli.app import main
+from tagloom.store import Store
+
+
+def login(out: Path, *arguments: str, typed: str = "") -> Result:
+    command = ["scrape", "login", "--username", "tester", "--out", str(out), *arguments]
+    return CliRunner().invoke(main, command, input=typed, env={"TAGLOOM_TARGET": None})
+
+
+@pytest.mark.parametrize("second_factor", [False, True])
+def test_the_session_is_one_that_scraping_takes(
+    store: Store,
+    instagram: InstagramServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    second_factor: bool,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    instagram.second_factor = second_factor
+    out = tmp_path / "session.json"
+    result = login(out, typed=f"{PASSWORD}\n{CODE}\n" if second_factor else f"{PASSWORD}\n")
+    assert result.exit_code == 0, result.output
+    assert json.loads(out.read_text()) == SESSION
+    assert stat.S_IMODE(out.stat().st_mode) == 0o600
+    assert [p.name for p in tmp_path.iterdir() if "session" in p.name] == ["session.json"]
+    assert instagram.kinds == ["start", "login", *["second factor"] * second_factor]
+    for secret in (PASSWORD, COOKIES["sessionid"]):
+        assert secret not in result.output
+        assert secret not in caplog.text
+
+    monkeypatch.setenv("TAGLOOM_INSTAGRAM_SESSION", str(out))
+    instagram.world.add_hashtag("betta", make_posts(Profile("catlady", "1001"), 3))
+    assert collect(store, CollectRequest("x", HashtagSource(hashtag="betta"))).stored == 3
+
+
+@pytest.mark.parametrize(
+    ("typed", "answer", "reason"),
+    [
+        ("wrong\n", None, "INSTAGRAM_PASSWORD_WRONG"),
+        (f"{PASSWORD}\n000000\n", "factor", "INSTAGRAM_CODE_WRONG"),
+        ("x\n", Answer.failure(400, "checkpoint_required"), "INSTAGRAM_CHALLENGE"),
+        ("x\n", Answer.json({"checkpoint_url": "/challenge/1/"}), "INSTAGRAM_CHALLENGE"),
+        ("x\n", Answer.json({"status": "fail", "message": "no"}), "INSTAGRAM_LOGIN_REFUSED"),
+        ("x\n", Answer(200, b"<html>"), "INSTAGRAM_LOGIN_REFUSED"),
+        ("x\n", Answer.failure(429, "slow down"), "INSTAGRAM_RATE_LIMITED"),
+    ],
+)
+def test_refusals_are_told_apart_and_not_tried_again(
+    instagram: InstagramServer, tmp_path: Path, typed: str, answer: object, reason: str
+) -> None:
+    instagram.second_factor = answer == "factor"
+    if isinstance(answer, Answer):
+        instagram.fail("login", answer)
+    result = login(tmp_path / "session.json", typed=typed)
+    assert result.exit_code == 1
+    assert reason in result.output
+    assert instagram.counts["login"] == 1
+    assert not (tmp_path / "session.json").exists()
+    assert typed.splitlines()[0] not in result.output or typed == "x\n"
+
+
+def test_a_browsers_cookies(tmp_path: Path) -> None:
+    jar = tmp_path / "cookies.txt"
+    lines = ["# Netscape HTTP Cookie File", ".example.org\tTRUE\t/\tTRUE\t0\tsessionid\tother"]
+    lines += [
+        f"{'#HttpOnly_' * (name == 'sessionid')}.instagram.com\tTRUE\t/\tTRUE\t0\t{name}\t{value}"
+        for name, value in {**COOKIES, "datr": "tracking"}.items()
+    ]
+    jar.write_text("\n".join(lines) + "\n")
+    out = tmp_path / "session.json"
+    result = login(out, "--cookies", str(jar))
+    assert result.exit_code == 0, result.output
+    assert json.loads(out.read_text()) == SESSION
+    settings = InstagramSettings.from_environment({"TAGLOOM_INSTAGRAM_SESSION": str(out)})
+    assert settings.session is not None
+    assert login(out, "--cookies", str(jar)).exit_code == 1  # it is there already
+    assert login(out, "--cookies", str(jar), "--overwrite").exit_code == 0
+    for bad in ("", "# Netscape HTTP Cookie File\n", "secret-line-without-tabs\n"):
+        jar.write_text(bad)
+        result = login(tmp_path / "other.json", "--cookies", str(jar))
+        assert result.exit_code == 1
+        assert "COOKIES_INVALID" in result.output
+        assert "secret-line" not in result.output
