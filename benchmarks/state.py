@@ -9,7 +9,8 @@ is blocked (the copy in memory), and the writing thread's CPU time. Prints one J
 
 `t64`: StyleGAN3-T, 64 px, channels up to 128. `demo`: the quickstart's network and batch. `minio`
 starts the server that `make minio` built (its own CPU time counts in the wall time alone).
---stretch-s N takes shorter stretches; the shares are of the scheduled interval all the same.
+--stretch-s N takes shorter stretches, without R1 where they have at most 15 steps; the shares are
+of the scheduled interval all the same.
 """
 
 from __future__ import annotations
@@ -88,8 +89,8 @@ def measure(store: Store, given: argparse.Namespace) -> dict[str, Any]:
     with DurableStates(store, session, schedule) as states:
         for turn in range(2 * given.pairs):
             with_state = turn % 2 == 0
-            # From one R1 phase to another, so that all stretches do the same work.
-            session.step.steps = 0
+            # From one R1 phase to another, or without one: all stretches do the same work.
+            session.step.steps = 1 if given.stretch_s else 0
             count, began, began_cpu = 0, time.perf_counter(), time.process_time()
             if with_state:
                 session.step.images_seen += 1  # a state of its own name
@@ -98,7 +99,7 @@ def measure(store: Store, given: argparse.Namespace) -> dict[str, Any]:
             while (
                 time.perf_counter() - began < stretch_s
                 and count * run.options.batch < schedule.images
-            ) or count % run.options.r1_interval:
+            ) or (count % run.options.r1_interval and not given.stretch_s):
                 session.advance()
                 count += 1
             steps[with_state].append(count)
