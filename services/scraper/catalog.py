@@ -14,6 +14,8 @@ from tagloom.store.interface import ObjectNotFound, Store
 
 __all__ = ["delete_collection", "list_collections", "list_items", "read_collection"]
 
+_PAGE_BYTES = 2 * 2**20
+
 
 def read_collection(store: Store, name: str) -> Collection:
     """The collection called `collections/{id}`.
@@ -43,6 +45,8 @@ def list_collections(store: Store, size: int, token: str) -> tuple[list[Collecti
 def list_items(store: Store, parent: str, size: int, token: str) -> tuple[list[Item], str]:
     """At most `size` items of a collection in the order they were met; the next token or "".
 
+    Fewer where they are long (comments): a page has to fit into a message.
+
     A token holds an offset into the items, which never change within a revision.
 
     Raises InvalidArgument (INVALID_NAME, PAGE_TOKEN_INVALID), NotFound (RESOURCE_NOT_FOUND).
@@ -60,7 +64,8 @@ def list_items(store: Store, parent: str, size: int, token: str) -> tuple[list[I
             if stream.read(1) != b"\n":  # not where an item begins
                 raise invalid_token(token)
         items: list[Item] = []
-        while len(items) < size and (line := stream.readline()):
+        end = offset + _PAGE_BYTES
+        while len(items) < size and offset < end and (line := stream.readline()):
             items.append(from_line(line))
             offset += len(line)
     return items, token_of(listed, offset) if offset < total else ""

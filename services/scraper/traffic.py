@@ -33,7 +33,7 @@ class TrafficLog:
         self._append("request", kind, outcome)
 
     def wait(self, reason: str, seconds: float) -> None:
-        """So many seconds were waited. reason: pause, rate_limit, retry."""
+        """So many seconds were waited. reason: pause, budget, rate_limit, retry, account."""
         self._append("wait", reason, round(seconds, 3))
 
     def pause(self, until: datetime) -> None:

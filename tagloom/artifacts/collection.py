@@ -144,6 +144,7 @@ class Item(Record):
     likes: int | None = None
     """when they were asked for"""
     comments: tuple[Comment, ...] = ()
+    """when they were asked for; with the first picture of a post alone"""
 
     @property
     def origin(self) -> str:

@@ -126,16 +126,16 @@ def _fetch(store: Store, dataset: Dataset, held_out: bool, path: Path) -> None:
 
     key = layout.dataset_held_out if held_out else layout.dataset_images
     wanted = dataset.held_out_sha256 if held_out else dataset.content_sha256
+    place = key(dataset.id, dataset.files)
     try:
-        store.get_file(key(dataset.id), path)
+        store.get_file(place, path)
         with path.open("rb") as stream:
             found = hashlib.file_digest(stream, "sha256").hexdigest()
     except ObjectNotFound:
         found = ""
     if found != wanted:
         raise DataLoss(
-            f"{key(dataset.id)} is not the archive that its manifest names; make the dataset "
-            "again.",
+            f"{place} is not the archive that its manifest names; make the dataset again.",
             reason="DATASET_DAMAGED",
             resource=f"datasets/{dataset.id}",
         )

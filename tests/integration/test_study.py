@@ -137,6 +137,7 @@ def tagloom(folder: Path, instagram: InstagramServer, *arguments: str) -> Printe
         "TAGLOOM_INSTAGRAM_COOLDOWN_S": "1",
         "TAGLOOM_INSTAGRAM_MAX_WAIT_S": "3600",
         "TAGLOOM_INSTAGRAM_LEASE_S": "5",
+        "TAGLOOM_INSTAGRAM_BUDGET": "100",  # else a thousand posts take an hour
     }
     done = subprocess.run(
         [sys.executable, "-m", "tagloom.cli", "--store", "store", *arguments],
@@ -152,7 +153,6 @@ def tagloom(folder: Path, instagram: InstagramServer, *arguments: str) -> Printe
 
 @pytest.mark.parametrize("number", [26, pytest.param(1000, marks=pytest.mark.long)])
 def test_from_a_hashtag_to_a_report(tmp_path: Path, number: int) -> None:
-    """A thousand posts take most of an hour: Instaloader's own limits hold here, too."""
     hashtag = make_hashtag(number)
     (tmp_path / "study.yaml").write_text(FILE.format(posts=number))
     with InstagramServer() as instagram:

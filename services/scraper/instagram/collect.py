@@ -163,7 +163,7 @@ class _Harvest:
             refusal = Refusal("refused", "POST_UNAVAILABLE", detail)
             self._ledger.add(refusal, source=address, post=code, feed=feed)
             return
-        for media in taken.media:
+        for number, media in enumerate(taken.media):
             self._ledger.add(
                 self._fetch(media),
                 source=media.source,
@@ -175,7 +175,7 @@ class _Harvest:
                 permalink=address,
                 feed=feed,
                 likes=taken.likes,
-                comments=taken.comments,
+                comments=() if number else taken.comments,  # once is enough
             )
 
     def _read(self, post: Post, address: str) -> TakenPost | None:

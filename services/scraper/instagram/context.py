@@ -37,7 +37,7 @@ class InstagramContext(InstaloaderContext):
             quiet=True,
             max_connection_attempts=1,
             request_timeout=settings.timeout_s,
-            rate_controller=lambda context: Pace(context, waiter, history),
+            rate_controller=lambda context: Pace(context, waiter, history, settings.budget),
             # Off: it costs a query more for each post, for images above 1080 pixels.
             iphone_support=False,
         )

@@ -101,8 +101,12 @@ class Pace(RateController):
     """Instaloader's own sliding windows of requests, begun with the account's history instead of
     empty, and waited out through a `Waiter`."""
 
-    def __init__(self, context: InstaloaderContext, waiter: Waiter, history: History) -> None:
+    def __init__(
+        self, context: InstaloaderContext, waiter: Waiter, history: History, budget: float = 1.0
+    ) -> None:
+        """`budget`: share of the limits that is used."""
         super().__init__(context)
+        self._budget = budget
         self._waiter = waiter
         self._history = history
         self._generation = -1
@@ -120,6 +124,22 @@ class Pace(RateController):
             }
         super().wait_before_query(query_type)
         self._history.note_request(query_type)
+
+    def query_waittime(
+        self, query_type: str, current_time: float, untracked_queries: bool = False
+    ) -> float:
+        """Seconds until a query of that kind is within the limits."""
+        real = self._query_timestamps
+        # The windows are Instaloader's constants: half the budget is time that runs half as fast.
+        self._query_timestamps = {
+            kind: [current_time - (current_time - time) * self._budget for time in times]
+            for kind, times in real.items()
+        }
+        try:
+            wait_s: float = super().query_waittime(query_type, current_time, untracked_queries)
+        finally:
+            self._query_timestamps = real
+        return wait_s / self._budget
 
     def sleep(self, secs: float) -> None:
         """Called by Instaloader before a request that would come too early."""

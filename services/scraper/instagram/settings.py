@@ -71,6 +71,8 @@ class InstagramSettings:
     """first wait after an answer that failed otherwise (5xx, no connection); doubles"""
     attempts: int = 4
     """how often such a request is sent at most"""
+    budget: float = 1.0
+    """share of Instaloader's limits on requests that is used: 0.5 asks half as often"""
     lease_s: float = 30.0
     """without a sign of life from who uses the account, until another collection may"""
     session: Session | None = None
@@ -89,8 +91,9 @@ class InstagramSettings:
             value = getattr(self, spec.name)
             if isinstance(value, float) and not (value >= 0 and math.isfinite(value)):
                 raise _invalid(spec.name, value, "0 or more")
-        if not self.lease_s > 0:
-            raise _invalid("lease_s", self.lease_s, "above 0")
+        for name in ("lease_s", "budget"):
+            if not getattr(self, name) > 0:
+                raise _invalid(name, getattr(self, name), "above 0")
         if self.attempts < 1:
             raise _invalid("attempts", self.attempts, "1 or more")
 

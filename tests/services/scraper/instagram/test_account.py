@@ -228,3 +228,17 @@ def test_empty_pages_for_ever_are_told(
     assert (last.state, last.reason, last.source) == ("refused", "FEED_ENDED_EARLY", "#betta")
     assert "12 of about 30 posts" in last.detail
     assert instagram.counts["hashtag posts"] == 1 + 3
+
+
+def test_half_the_budget_asks_half_as_often(
+    store: Store, instagram: InstagramServer, codes: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(store, "x")
+    monkeypatch.setattr(Pace, "count_per_sliding_window", lambda self, kind: 3)
+    monkeypatch.setenv("TAGLOOM_INSTAGRAM_BUDGET", "0.5")
+    told = Told(until="REQUEST_BUDGET")
+    with pytest.raises(Cancelled):
+        run(store, "y", told)
+    until = told.waits[-1].until
+    assert until is not None
+    assert 1200 < until.timestamp() - time.time() < 1340

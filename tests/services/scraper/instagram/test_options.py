@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
-from functools import cache
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from films import film
 from instagram_server import InstagramServer
 from instagram_world import Picture, Post, Profile, make_posts, photo
 
@@ -49,18 +48,6 @@ def items(store: Store) -> list[Item]:
 
 def posts_of(store: Store) -> list[str]:
     return list(dict.fromkeys(item.post for item in items(store)))
-
-
-@cache
-def film() -> bytes:
-    """Three seconds, ten frames each, from dark to light."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = f"{folder}/film.mp4"
-        writer = cv2.VideoWriter(path, cv2.VideoWriter.fourcc(*"mp4v"), 10, (160, 120))
-        for number in range(30):
-            writer.write(np.full((120, 160, 3), number * 8, np.uint8))
-        writer.release()
-        return Path(path).read_bytes()
 
 
 def test_several_hashtags_share_posts_and_images(
