@@ -100,6 +100,13 @@ class Photo:
     bytes: int = 0
     """size of the file"""
     _fitted: dict[int, npt.NDArray[np.uint8]] = field(default_factory=dict)
+    _grey: npt.NDArray[np.uint8] | None = None
+
+    def grey(self) -> npt.NDArray[np.uint8]:
+        """The photo's brightness [h, w] (Rec. 601). Kept, as `fit` is."""
+        if self._grey is None:
+            self._grey = np.asarray(cv2.cvtColor(self.rgb, cv2.COLOR_RGB2GRAY), np.uint8)
+        return self._grey
 
     def fit(self, long_side: int) -> npt.NDArray[np.uint8]:
         """The photo [h, w, 3] with its longer side reduced to `long_side` px (area averaging),
@@ -112,7 +119,8 @@ class Photo:
 
 
 def scaled(rgb: npt.NDArray[np.uint8], ratio: float) -> npt.NDArray[np.uint8]:
-    """`rgb` [h, w, 3] times `ratio`: area averaging down, bilinear up; no side below 1 px."""
+    """An image [h, w, 3] or plane [h, w] times `ratio`: area averaging down, bilinear up; no side
+    below 1 px."""
     h, w = rgb.shape[:2]
     size = (max(1, round(w * ratio)), max(1, round(h * ratio)))
     method = cv2.INTER_AREA if ratio < 1 else cv2.INTER_LINEAR

@@ -37,9 +37,9 @@ _MOST = 0.45
 
 def score(photo: Photo) -> Score:
     """Share of the area in bands."""
-    rgb = photo.fit(_LONG_SIDE).astype(np.int16)
+    rgb = photo.fit(_LONG_SIDE)
     h, w = rgb.shape[:2]
-    across = np.ascontiguousarray(rgb.transpose(1, 0, 2))
+    across = rgb.transpose(1, 0, 2)
     top, bottom = _band(rgb), _band(rgb[::-1])
     left, right = _band(across), _band(across[::-1])
     inside = (h - top - bottom) * (w - left - right)
@@ -58,17 +58,25 @@ def score(photo: Photo) -> Score:
     return Score(1 - inside / (h * w), boxes)
 
 
-def _band(rows: npt.NDArray[np.int16]) -> int:
+def _band(rows: npt.NDArray[np.uint8]) -> int:
     """How many of the first `rows` [h, w, 3] make a band that ends along a line; 0 for none."""
     colour = np.median(rows[0], axis=0)
     most = int(len(rows) * _MOST)
-    away = np.abs(rows[: most + _SOFT] - colour).max(axis=2)
+    if (_away(rows[:1], colour) > _LEVELS).mean() > _STRAY:
+        return 0  # as most do: the rest need not be looked at
+    away = _away(rows[: most + _SOFT], colour)
     uniform = (away > _LEVELS).mean(axis=1) <= _STRAY
     height = len(uniform) if uniform.all() else int(np.argmin(uniform))
     if not 0 < height <= most:
         return 0
     beyond = away[height : height + _SOFT].max(axis=0)
     return height if (beyond > _OTHER).mean() >= _LINE else 0
+
+
+def _away(rows: npt.NDArray[np.uint8], colour: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """How many levels each pixel is from a colour, in the channel where it is most."""
+    away: npt.NDArray[np.float64] = np.abs(rows - colour).max(axis=2)
+    return away
 
 
 CHECK = Check(

@@ -15,6 +15,9 @@ the whole photo may count.
 
 from __future__ import annotations
 
+from typing import Any
+
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -34,38 +37,44 @@ _GUTTER = 0.06
 """share of a side that a gutter has at most"""
 
 _Curve = npt.NDArray[np.float32]
+_Plane = npt.NDArray[np.uint8]
 
 
 def score(photo: Photo) -> Score:
     """Coverage of the best seam."""
     rgb = photo.fit(_LONG_SIDE)
     upright = _coverage(rgb)
-    level = _coverage(np.ascontiguousarray(rgb.transpose(1, 0, 2)))
+    level = _coverage(cv2.transpose(rgb))
     best = float(upright.max(initial=0.0))
     alone = float(level.max(initial=0.0))
     return Score(round(max(best, min(alone, max(best, _companion(level)))), 4))
 
 
-def _coverage(rgb: npt.NDArray[np.uint8]) -> _Curve:
+def _coverage(rgb: Any) -> _Curve:
     """For each column [w] the share of its pixels that jump there; 0 near the edges."""
-    w = rgb.shape[1]
-    margin = max(4, int(w * _MARGIN))
-    if w < 4 * margin or rgb.shape[0] < 16:
-        return np.zeros(w, np.float32)
-    values = rgb.astype(np.int16)
-    jump = np.zeros(rgb.shape[:2], np.float32)
-    jump[:, 1:-1] = np.abs(values[:, 2:] - values[:, :-2]).max(axis=2)
-    beside = np.zeros_like(jump)
-    beside[:, 3:-3] = np.maximum(jump[:, :-6], jump[:, 6:])
+    h, w = rgb.shape[:2]
+    margin = max(6, int(w * _MARGIN))
+    coverage = np.zeros(w, np.float32)
+    if w < 4 * margin or h < 16:
+        return coverage
+    # All three for columns 5 to w - 5.
+    jump = _jump(rgb[:, 4:-4], 2)
+    beside = cv2.max(_jump(rgb[:, 1:-7], 2), _jump(rgb[:, 7:-1], 2))
     # A groove between planks has the same wood on either side, a seam has not.
-    wide = np.zeros_like(jump)
-    wide[:, 5:-5] = np.abs(values[:, 10:] - values[:, :-10]).max(axis=2)
-    jumps = (jump > _JUMP) & (jump > _TIMES * beside) & (wide > _JUMP)
+    wide = _jump(rgb, 10)
+    more = jump > cv2.convertScaleAbs(beside, alpha=_TIMES)  # saturates, as no jump is above 255
+    jumps = (jump > _JUMP) & (wide > _JUMP) & more
     # A seam that the reduction laid between two columns lies half in each.
     jumps[:, 1:] |= jumps[:, :-1]
-    coverage = jumps.mean(axis=0, dtype=np.float32)
+    coverage[5:-5] = np.count_nonzero(jumps, axis=0) / h
     coverage[:margin] = coverage[w - margin :] = 0
-    return np.asarray(coverage, np.float32)
+    return coverage
+
+
+def _jump(rgb: Any, apart: int) -> _Plane:
+    """How many levels pixels so far apart differ, in the channel where they do most."""
+    red, green, blue = cv2.split(cv2.absdiff(rgb[:, apart:], rgb[:, :-apart]))
+    return np.asarray(cv2.max(red, cv2.max(green, blue)), np.uint8)
 
 
 def _companion(coverage: _Curve) -> float:

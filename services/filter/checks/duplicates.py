@@ -36,9 +36,8 @@ _LOWEST = 16
 
 def score(photo: Photo) -> Score:
     """The size of the file; the hash is its vector."""
-    small = cv2.resize(photo.rgb, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
-    grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    lowest = np.asarray(cv2.dct(grey))[:_LOWEST, :_LOWEST].ravel()
+    small = cv2.resize(photo.grey(), (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
+    lowest = np.asarray(cv2.dct(small.astype(np.float32)))[:_LOWEST, :_LOWEST].ravel()
     lowest[0] = 0.0  # brightness says nothing
     above = lowest > np.median(lowest)
     # Neighbouring frequencies go together; dealt out, each chunk of the index tells as much.

@@ -20,6 +20,8 @@ gradients) fail; blur that is only visible above 512 px is not seen.
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -52,7 +54,7 @@ def score(photo: Photo) -> Score:
 def tile_map(photo: Photo) -> tuple[_Plane, npt.NDArray[np.bool_]]:
     """The sharpness of each tile, 0..1, and which tiles have edges strong enough to be asked; both
     [tiles down, tiles across], over the whole photo."""
-    luma = cv2.cvtColor(_working_size(photo.rgb), cv2.COLOR_RGB2GRAY).astype(np.float32)
+    luma = _working_size(photo.grey()).astype(np.float32)
     if min(luma.shape) < 2:
         return np.zeros((1, 1), np.float32), np.zeros((1, 1), np.bool_)
     present, removed = zip(*(_variation(luma, axis) for axis in (0, 1)), strict=True)
@@ -66,28 +68,34 @@ def tile_map(photo: Photo) -> tuple[_Plane, npt.NDArray[np.bool_]]:
     return least, np.asarray(asked, np.bool_)
 
 
-def _working_size(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    ratio = _SHORT_SIDE / min(rgb.shape[:2])
-    return rgb if ratio >= 1 else scaled(rgb, ratio)
+def _working_size(grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    ratio = _SHORT_SIDE / min(grey.shape)
+    return grey if ratio >= 1 else scaled(grey, ratio)
 
 
 def _variation(luma: _Plane, axis: int) -> tuple[_Plane, _Plane]:
     """Mean absolute difference of neighbours along `axis` per tile, and how much of it a box
     blur along that axis removes; both [tiles down, tiles across], grey levels per px."""
     kernel = (1, _BLUR) if axis == 0 else (_BLUR, 1)
-    sharp = np.abs(np.diff(luma, axis=axis))
-    blurred = np.abs(np.diff(cv2.blur(luma, kernel), axis=axis))
+    sharp, blurred = _steps(luma, axis), _steps(cv2.blur(luma, kernel), axis)
     h, w = luma.shape
     grid = (max(1, w // _TILE), max(1, h // _TILE))
-    removed = np.maximum(sharp - blurred, 0)
+    removed = np.maximum(cv2.subtract(sharp, blurred), 0)
     means = (cv2.resize(plane, grid, interpolation=cv2.INTER_AREA) for plane in (sharp, removed))
     present_mean, removed_mean = (np.asarray(mean, np.float32) for mean in means)
     return present_mean, removed_mean
 
 
+def _steps(plane: Any, axis: int) -> Any:
+    """Absolute differences of neighbours along `axis`."""
+    if axis == 0:
+        return cv2.absdiff(plane[1:], plane[:-1])
+    return cv2.absdiff(plane[:, 1:], plane[:, :-1])
+
+
 CHECK = Check(
     name="sharpness",
-    version="1",
+    version="2",
     unit="ratio",
     minimum=True,
     threshold=0.4,
