@@ -20,6 +20,8 @@ from tagloom.errors import FailedPrecondition, InvalidArgument
 __all__ = ["Cluster"]
 
 PREFIX = "TAGLOOM_PIPELINES_"
+MOST_SHARDS = 256
+"""as many as the filter takes"""
 _TOKEN = "/etc/tagloom/token"
 _CA = "/etc/tagloom/ca"
 _WINDOW_S = 30 * 24 * 3600
@@ -50,6 +52,8 @@ class Cluster:
     memory_limit: str = "1Gi"
     user: int = 10001
     """user and group id of the image"""
+    filter_shards: int = 1
+    """parts of a collection that are scored side by side: as many as the filter has replicas"""
     retries: int = 2
     """pods that a step may lose; what can be tried again within a pod is, by the step itself"""
     backoff_s: int = 5
@@ -76,6 +80,9 @@ class Cluster:
         cluster = cls(**given)
         if cluster.user == 0:
             raise _invalid(f"{PREFIX}USER", "0", "Pod Security `restricted` lets no root in")
+        if not 1 <= cluster.filter_shards <= MOST_SHARDS:
+            given_shards = str(cluster.filter_shards)
+            raise _invalid(f"{PREFIX}FILTER_SHARDS", given_shards, f"choose 1 to {MOST_SHARDS}")
         connect(cluster.target).close()  # refuses what is no address
         return cluster
 

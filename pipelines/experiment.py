@@ -25,6 +25,7 @@ from pipelines.components.evaluate import evaluate_run
 from pipelines.components.filter import filter_photos
 from pipelines.components.plan import plan_runs
 from pipelines.components.report import write_report
+from pipelines.components.score import score_photos
 from pipelines.components.train import train_run
 
 __all__ = ["PIPELINE", "build", "compile_to", "experiment_pipeline"]
@@ -33,7 +34,12 @@ PIPELINE = "tagloom-experiment"
 
 
 def build(cluster: Cluster | None = None) -> Any:
-    """The pipeline; its steps settled for a cluster, or to be run by this machine."""
+    """The pipeline; its steps settled for a cluster, or to be run by this machine.
+
+    On a cluster whose filter has several replicas, parts of the collection are scored side by side
+    first; the filter then finds the scores. One machine's filter uses all its cores anyway.
+    """
+    shards = 1 if cluster is None else cluster.filter_shards
 
     @dsl.pipeline(
         name=PIPELINE,
@@ -55,11 +61,20 @@ def build(cluster: Cluster | None = None) -> Any:
         salt: part of every id; another salt starts over.
         inputs: hash of all inputs, kept with the report so that an equal experiment is recognised.
         """
+        steps: list[Any] = []
         closed = close_experiment(experiment=experiment, salt=salt, inputs=inputs)
         with dsl.ExitHandler(closed, name="experiment"):
             collected = collect_photos(experiment=experiment, salt=salt, inputs=inputs)
+            photos = collected.outputs["Output"]
+            before: dict[str, Any] = {}
+            if shards > 1:
+                parts = [f"{part}/{shards}" for part in range(shards)]
+                with dsl.ParallelFor(items=parts, name="shards") as shard:
+                    scored = score_photos(collection=photos, filter=filter, shard=shard)
+                steps.append(scored)
+                before["scored"] = dsl.Collected(scored.output)
             filtered = filter_photos(
-                experiment=name, collection=collected.outputs["Output"], filter=filter, salt=salt
+                experiment=name, collection=photos, filter=filter, salt=salt, **before
             )
             plan = plan_runs(
                 experiment=name, dataset=filtered.outputs["Output"], train=train, evaluate=evaluate
@@ -76,7 +91,8 @@ def build(cluster: Cluster | None = None) -> Any:
                 outcomes=dsl.Collected(evaluated.outputs["Output"]),
             )
         stores = (collected, report, closed)
-        for task in (collected, filtered, plan, trained, evaluated, report, closed):
+        steps += (collected, filtered, plan, trained, evaluated, report, closed)
+        for task in steps:
             task.set_caching_options(enable_caching=task is plan)
             if cluster is not None:
                 cluster.settle(task, stores=task in stores)

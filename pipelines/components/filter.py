@@ -16,8 +16,9 @@ def filter_photos(
     filter: dict[str, Any],
     salt: str,
     counts: dsl.Output[dsl.Metrics],
+    scored: list[int] = [],  # noqa: B006  (Kubeflow knows no None of a list)
 ) -> str:
-    """Returns the dataset's name, `datasets/{id}`."""
+    """Returns the dataset's name, `datasets/{id}`; `scored`: what has to be over before."""
     from pipelines.steps.filter import filter_photos as run
 
     dataset = run(experiment, collection, filter, salt)

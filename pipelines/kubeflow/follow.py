@@ -21,6 +21,7 @@ __all__ = ["STEPS", "Ended", "Follower", "Tally"]
 
 STEPS = {
     "collect-photos": "collect",
+    "score-photos": "score",
     "filter-photos": "filter",
     "plan-runs": "plan",
     "train-run": "train",

@@ -12,7 +12,7 @@ from pipelines.spec import FilterSpec
 from pipelines.steps.session import step
 from tagloom.v1 import filter_pb2, scraper_pb2
 
-__all__ = ["filter_photos", "filter_request"]
+__all__ = ["bounds_of", "filter_photos", "filter_request"]
 
 
 def filter_photos(
@@ -80,8 +80,15 @@ def filter_request(
         request.labels.MergeFrom(
             filter_pb2.LabelSource(kind=f"KIND_{spec.labels.upper()}", classes=spec.classes)
         )
-    for check, bound in spec.thresholds.items():
-        request.thresholds.add(
+    request.thresholds.extend(bounds_of(spec))
+    return request
+
+
+def bounds_of(spec: FilterSpec) -> list[filter_pb2.Threshold]:
+    """The thresholds that differ from the profile."""
+    return [
+        filter_pb2.Threshold(
             check=check, enabled=bound is not False, value=0.0 if bound is False else bound
         )
-    return request
+        for check, bound in spec.thresholds.items()
+    ]

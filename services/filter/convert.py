@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +12,7 @@ from services.filter.importing import ImportRequest
 from services.filter.overlay import View, render_candidate, render_verdict
 from services.filter.profile import profile
 from services.filter.request import BuildRequest
+from services.filter.shards import ShardRequest
 from services.filter.verdicts import read_closest, read_verdicts
 from tagloom.artifacts import layout
 from tagloom.artifacts.dataset import (
@@ -33,6 +34,7 @@ __all__ = [
     "dataset_message",
     "import_request",
     "render_request",
+    "shard_request",
     "verdict_message",
     "verdict_order",
 ]
@@ -46,10 +48,7 @@ def build_request(request: filter_pb2.CreateDatasetRequest) -> BuildRequest:
         collection=collection_id,
         resolution=request.resolution,
         crop=_crop(request.crop),
-        thresholds=tuple(
-            Threshold(check=threshold.check, enabled=threshold.enabled, value=threshold.value)
-            for threshold in request.thresholds
-        ),
+        thresholds=_thresholds(request.thresholds),
         held_out_ratio=request.held_out_ratio,
         seed=request.seed,
         profile=request.profile,
@@ -70,6 +69,25 @@ def import_request(
     )
     asked.checked()
     return asked
+
+
+def shard_request(request: filter_pb2.ScoreImagesRequest) -> ShardRequest:
+    """Which images are to be scored, checked. Raises InvalidArgument."""
+    (collection_id,) = layout.parse_name(request.collection, "collections/{}")
+    return ShardRequest(
+        collection=collection_id,
+        shard=request.shard,
+        shard_count=request.shard_count or 1,
+        profile=request.profile,
+        thresholds=_thresholds(request.thresholds),
+    ).checked()
+
+
+def _thresholds(thresholds: Iterable[filter_pb2.Threshold]) -> tuple[Threshold, ...]:
+    return tuple(
+        Threshold(check=threshold.check, enabled=threshold.enabled, value=threshold.value)
+        for threshold in thresholds
+    )
 
 
 def dataset_id(name: str) -> str:

@@ -17,6 +17,7 @@ from services.filter.convert import (
     dataset_message,
     import_request,
     render_request,
+    shard_request,
     verdict_message,
     verdict_order,
 )
@@ -25,6 +26,7 @@ from services.filter.forget import forget_images
 from services.filter.importing import import_dataset
 from services.filter.metrics import FilterMetrics
 from services.filter.request import BuildRequest
+from services.filter.shards import score_shard
 from services.filter.tuning.convert import tune_request, tune_response
 from services.filter.tuning.tune import tune
 from tagloom.artifacts import layout
@@ -72,6 +74,12 @@ class FilterService(filter_pb2_grpc.FilterServiceServicer):
             filter_pb2.ForgetImagesRequest,
             filter_pb2.ForgetImagesResponse,
             self._forget,
+        )
+        kit.operations.handle(
+            "ScoreImages",
+            filter_pb2.ScoreImagesRequest,
+            filter_pb2.ScoreImagesResponse,
+            self._score_images,
         )
 
     async def CreateDataset(
@@ -159,6 +167,31 @@ class FilterService(filter_pb2_grpc.FilterServiceServicer):
     ) -> filter_pb2.TuneProfileResponse:
         proposal = await job.run_in_worker(tune, tune_request(request))
         return tune_response(request, proposal)
+
+    async def ScoreImages(
+        self, request: filter_pb2.ScoreImagesRequest, context: Context
+    ) -> operations_pb2.Operation:
+        asked = shard_request(request)
+
+        async def check() -> None:
+            await asyncio.to_thread(self._check_collection, asked.collection)
+
+        return await self._kit.operations.start(
+            "ScoreImages",
+            request,
+            target=request.collection,
+            request_id=request.request_id,
+            check=check,
+        )
+
+    async def _score_images(
+        self, request: filter_pb2.ScoreImagesRequest, job: Job
+    ) -> filter_pb2.ScoreImagesResponse:
+        scored = await job.run_in_worker(score_shard, shard_request(request))
+        self._metrics.scanned.inc(scored.scanned)
+        return filter_pb2.ScoreImagesResponse(
+            image_count=scored.images, scanned_count=scored.scanned
+        )
 
     async def GetDataset(
         self, request: filter_pb2.GetDatasetRequest, context: Context

@@ -481,3 +481,27 @@ class ForgetImagesResponse(_message.Message):
     datasets: _containers.RepeatedScalarFieldContainer[str]
     changed: _containers.RepeatedScalarFieldContainer[str]
     def __init__(self, datasets: _Optional[_Iterable[str]] = ..., changed: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ScoreImagesRequest(_message.Message):
+    __slots__ = ("collection", "profile", "thresholds", "shard", "shard_count", "request_id")
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    PROFILE_FIELD_NUMBER: _ClassVar[int]
+    THRESHOLDS_FIELD_NUMBER: _ClassVar[int]
+    SHARD_FIELD_NUMBER: _ClassVar[int]
+    SHARD_COUNT_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    collection: str
+    profile: str
+    thresholds: _containers.RepeatedCompositeFieldContainer[Threshold]
+    shard: int
+    shard_count: int
+    request_id: str
+    def __init__(self, collection: _Optional[str] = ..., profile: _Optional[str] = ..., thresholds: _Optional[_Iterable[_Union[Threshold, _Mapping]]] = ..., shard: _Optional[int] = ..., shard_count: _Optional[int] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class ScoreImagesResponse(_message.Message):
+    __slots__ = ("image_count", "scanned_count")
+    IMAGE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    SCANNED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    image_count: int
+    scanned_count: int
+    def __init__(self, image_count: _Optional[int] = ..., scanned_count: _Optional[int] = ...) -> None: ...

@@ -47,6 +47,11 @@ class FilterServiceStub:
                 request_serializer=tagloom_dot_v1_dot_filter__pb2.ImportDatasetRequest.SerializeToString,
                 response_deserializer=google_dot_longrunning_dot_operations__pb2.Operation.FromString,
                 _registered_method=True)
+        self.ScoreImages = channel.unary_unary(
+                '/tagloom.v1.FilterService/ScoreImages',
+                request_serializer=tagloom_dot_v1_dot_filter__pb2.ScoreImagesRequest.SerializeToString,
+                response_deserializer=google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+                _registered_method=True)
         self.GetDataset = channel.unary_unary(
                 '/tagloom.v1.FilterService/GetDataset',
                 request_serializer=tagloom_dot_v1_dot_filter__pb2.GetDatasetRequest.SerializeToString,
@@ -103,6 +108,16 @@ class FilterServiceServicer:
         kind. Nothing is judged or cut; labels are kept.
 
         The operation's response is a Dataset, its metadata an OperationMetadata.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ScoreImages(self, request, context):
+        """Scores a part of a collection's images ahead of CreateDataset, which then finds the scores: so
+        several replicas share the work. Asking again scores only what is not known yet.
+
+        The operation's response is a ScoreImagesResponse, its metadata an OperationMetadata.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -174,6 +189,11 @@ def add_FilterServiceServicer_to_server(servicer, server):
             'ImportDataset': grpc.unary_unary_rpc_method_handler(
                     servicer.ImportDataset,
                     request_deserializer=tagloom_dot_v1_dot_filter__pb2.ImportDatasetRequest.FromString,
+                    response_serializer=google_dot_longrunning_dot_operations__pb2.Operation.SerializeToString,
+            ),
+            'ScoreImages': grpc.unary_unary_rpc_method_handler(
+                    servicer.ScoreImages,
+                    request_deserializer=tagloom_dot_v1_dot_filter__pb2.ScoreImagesRequest.FromString,
                     response_serializer=google_dot_longrunning_dot_operations__pb2.Operation.SerializeToString,
             ),
             'GetDataset': grpc.unary_unary_rpc_method_handler(
@@ -266,6 +286,33 @@ class FilterService:
             target,
             '/tagloom.v1.FilterService/ImportDataset',
             tagloom_dot_v1_dot_filter__pb2.ImportDatasetRequest.SerializeToString,
+            google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ScoreImages(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tagloom.v1.FilterService/ScoreImages',
+            tagloom_dot_v1_dot_filter__pb2.ScoreImagesRequest.SerializeToString,
             google_dot_longrunning_dot_operations__pb2.Operation.FromString,
             options,
             channel_credentials,

@@ -47,6 +47,12 @@ class FilterServiceStub:
 
     The operation's response is a Dataset, its metadata an OperationMetadata.
     """
+    ScoreImages: _grpc.UnaryUnaryMultiCallable[_filter_pb2.ScoreImagesRequest, _operations_pb2.Operation]
+    """Scores a part of a collection's images ahead of CreateDataset, which then finds the scores: so
+    several replicas share the work. Asking again scores only what is not known yet.
+
+    The operation's response is a ScoreImagesResponse, its metadata an OperationMetadata.
+    """
     GetDataset: _grpc.UnaryUnaryMultiCallable[_filter_pb2.GetDatasetRequest, _filter_pb2.Dataset]
     """Returns one dataset."""
     ListDatasets: _grpc.UnaryUnaryMultiCallable[_filter_pb2.ListDatasetsRequest, _filter_pb2.ListDatasetsResponse]
@@ -86,6 +92,12 @@ class FilterServiceAsyncStub(FilterServiceStub):
     kind. Nothing is judged or cut; labels are kept.
 
     The operation's response is a Dataset, its metadata an OperationMetadata.
+    """
+    ScoreImages: _aio.UnaryUnaryMultiCallable[_filter_pb2.ScoreImagesRequest, _operations_pb2.Operation]  # type: ignore[assignment]
+    """Scores a part of a collection's images ahead of CreateDataset, which then finds the scores: so
+    several replicas share the work. Asking again scores only what is not known yet.
+
+    The operation's response is a ScoreImagesResponse, its metadata an OperationMetadata.
     """
     GetDataset: _aio.UnaryUnaryMultiCallable[_filter_pb2.GetDatasetRequest, _filter_pb2.Dataset]  # type: ignore[assignment]
     """Returns one dataset."""
@@ -135,6 +147,18 @@ class FilterServiceServicer(metaclass=_abc_1.ABCMeta):
         kind. Nothing is judged or cut; labels are kept.
 
         The operation's response is a Dataset, its metadata an OperationMetadata.
+        """
+
+    @_abc_1.abstractmethod
+    def ScoreImages(
+        self,
+        request: _filter_pb2.ScoreImagesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operations_pb2.Operation, _abc.Awaitable[_operations_pb2.Operation]]:
+        """Scores a part of a collection's images ahead of CreateDataset, which then finds the scores: so
+        several replicas share the work. Asking again scores only what is not known yet.
+
+        The operation's response is a ScoreImagesResponse, its metadata an OperationMetadata.
         """
 
     @_abc_1.abstractmethod

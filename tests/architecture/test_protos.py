@@ -71,4 +71,4 @@ def test_every_long_running_method_says_what_its_operation_holds() -> None:
                 info = method.GetOptions().Extensions[operations_pb2.operation_info]
                 assert info.response_type in module.DESCRIPTOR.message_types_by_name, method.name
                 assert info.metadata_type in operation_pb2.DESCRIPTOR.message_types_by_name
-    assert found == 11
+    assert found == 12

@@ -63,6 +63,25 @@ def tasks_of(compiled: dict[str, Any]) -> dict[str, Any]:
     return {name: task for name, task in tasks.items() if name in STEPS}
 
 
+def test_a_filter_of_several_replicas_shares_the_scoring(tmp_path: Path) -> None:
+    documents = compile_pipeline(tmp_path / "p.yaml", TAGLOOM_PIPELINES_FILTER_SHARDS="3")
+    tasks = documents[0]["components"]["comp-exit-handler-1"]["dag"]["tasks"]
+    (loop,) = [task for name, task in tasks.items() if task["taskInfo"]["name"] == "shards"]
+    assert loop["parameterIterator"]["items"]["raw"] == '["0/3", "1/3", "2/3"]'
+    assert loop["dependentTasks"] == ["collect-photos"]
+    loops = [name for name, task in tasks.items() if task is loop]
+    assert set(tasks["filter-photos"]["dependentTasks"]) == {"collect-photos", *loops}
+    body = documents[0]["components"][f"comp-{loops[0]}"]["dag"]["tasks"]
+    assert set(body) == {"score-photos"}
+    assert "score-photos" in str(documents[1]["platforms"]["kubernetes"])
+
+
+@pytest.mark.parametrize("shards", ["0", "257"])
+def test_so_many_shards_cannot_be(shards: str) -> None:
+    with pytest.raises(InvalidArgument, match="FILTER_SHARDS"):
+        Cluster.from_environment({"TAGLOOM_PIPELINES_FILTER_SHARDS": shards})
+
+
 def test_steps_and_loop(compiled: dict[str, Any]) -> None:
     tasks = compiled["components"]["comp-exit-handler-1"]["dag"]["tasks"]
     steps = {"collect-photos", "filter-photos", "plan-runs", "for-loop-2", "write-report"}

@@ -103,6 +103,21 @@ def test_a_dataset_is_made_and_got(dataset, stub):
     assert listed.next_page_token == ""
 
 
+def test_a_part_is_scored_ahead(dataset, channel, stub):
+    part = filter_pb2.ScoreImagesRequest(
+        collection="collections/photos", shard=1, shard_count=2, request_id=str(uuid.uuid4())
+    )
+    operation = stub.ScoreImages(part, timeout=20)
+    assert stub.ScoreImages(part, timeout=20).name == operation.name
+    scored = finish(channel, operation, filter_pb2.ScoreImagesResponse)
+    assert scored.image_count == 3
+    assert scored.scanned_count == 0  # the dataset was there before
+    gone = filter_pb2.ScoreImagesRequest(collection="collections/gone")
+    assert isinstance(failure(stub.ScoreImages, gone), NotFound)
+    wrong = filter_pb2.ScoreImagesRequest(collection="collections/photos", shard=3, shard_count=2)
+    assert failure(stub.ScoreImages, wrong).reason == "SHARD_OUT_OF_RANGE"
+
+
 def test_verdicts_come_page_by_page(dataset, stub):
     verdicts, token = [], ""
     while True:
