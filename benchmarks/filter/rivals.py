@@ -1,6 +1,6 @@
 """cleanvision and imagededup on a list of files, in an environment of their own.
 
-    python benchmarks/filter/rivals.py cleanvision|cleanvision-scores|imagededup < files.json
+    python benchmarks/filter/rivals.py cleanvision|imagededup[-scores] < files.json
 
 Run by `benchmarks.filter.speed` and `.quality` with the Python that `--rivals` names; it needs
 cleanvision, and imagededup (whose package imports torch, torchvision, scikit-learn and PyWavelets).
@@ -29,7 +29,8 @@ def main() -> None:
         contextlib.redirect_stdout(nothing),
         contextlib.redirect_stderr(nothing),
     ):
-        result = {"imagededup": imagededup}.get(sys.argv[1], cleanvision)(files)
+        rival = imagededup if sys.argv[1].startswith("imagededup") else cleanvision
+        result = rival(files)
     json.dump(result, answer)
 
 
@@ -43,7 +44,7 @@ def cleanvision(files: list[str]) -> dict[str, Any]:
     lab.find_issues(wanted, n_jobs=1, verbose=False)
     seconds, cpu = time.perf_counter() - begin, time.process_time() - cpu
     found: dict[str, Any] = {"seconds": seconds, "cpu": cpu}
-    if sys.argv[1] == "cleanvision-scores":
+    if sys.argv[1].endswith("-scores"):
         issues = lab.issues
         found["issues"] = {
             name: {path: bool(issues.loc[path, f"is_{name}_issue"]) for path in files}
@@ -62,8 +63,10 @@ def imagededup(files: list[str]) -> dict[str, Any]:
     begin, cpu = time.perf_counter(), time.process_time()
     hashes = {file: hasher.encode_image(image_file=file) for file in files}
     seconds, cpu = time.perf_counter() - begin, time.process_time() - cpu
-    near = hasher.find_duplicates(encoding_map=hashes, num_dist_workers=0)
-    return {"seconds": seconds, "cpu": cpu, "near": near}
+    found: dict[str, Any] = {"seconds": seconds, "cpu": cpu}
+    if sys.argv[1].endswith("-scores"):
+        found["near"] = hasher.find_duplicates(encoding_map=hashes, num_dist_workers=0)
+    return found
 
 
 if __name__ == "__main__":
