@@ -199,5 +199,5 @@ def check_history(installed: Installed, run: str, *, attempts: int) -> None:
     assert [snapshot["kimg"] for snapshot in snapshots] == [0, 0.32, 0.64]
     # The operation is done, and stays so: nothing starts it again.
     before = all_pods(installed, run)
-    time.sleep(20)
+    time.sleep(10)
     assert all_pods(installed, run) == before

@@ -103,6 +103,10 @@ def test_trainer_and_training_pod_killed_mid_run(
     assert kimg == sorted({round(0.016 * k, 3) for k in range(1, 101)}), "trained twice, or not"
     job = plane.get("job", "train-r", "-n", "tagloom")
     assert job["metadata"]["annotations"]["tagloom.dev/operation"] == operation.name
-    assert job["status"]["succeeded"] == 1
+
+    def succeeded() -> bool:  # its controller may be a moment behind the store
+        return bool(plane.get("job", "train-r", "-n", "tagloom")["status"].get("succeeded") == 1)
+
+    wait_until("the Job's success", succeeded, 60)
     server.send_signal(signal.SIGTERM)
     assert server.wait(60) == 0
