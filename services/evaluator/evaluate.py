@@ -188,7 +188,8 @@ def _real_images(store: Store, run: Run) -> tuple[Dataset, ImageSet]:
     """The run's dataset, and its held-out images (its training images if it holds out none)."""
     (dataset_id,) = layout.parse_name(run.dataset, "datasets/{}")
     dataset = Dataset.load(store, layout.dataset_manifest(dataset_id), run.dataset)
-    if dataset.content_sha256 != run.dataset_sha256:
+    # After a takedown, held-out images are still held out.
+    if run.dataset_sha256 not in (dataset.content_sha256, *dataset.former_content):
         raise FailedPrecondition(
             f"{run.dataset} was made again after runs/{run.id} trained on it, so what is held out "
             "now may have been trained on: train a new run on it.",

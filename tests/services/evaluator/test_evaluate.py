@@ -187,6 +187,12 @@ def test_too_few_real_images_a_changed_dataset_and_unknown_features(make, store,
     with pytest.raises(FailedPrecondition) as caught:
         evaluate_run(store, request())
     assert caught.value.reason == "DATASET_CHANGED"
+    # A takedown leaves what is held out where it was.
+    taken_down = changed.model_copy(update={"former_content": (few.content_sha256,)})
+    store.put(layout.dataset_manifest("few"), taken_down.to_bytes())
+    with pytest.raises(FailedPrecondition) as caught:
+        evaluate_run(store, request())
+    assert caught.value.reason == "TOO_FEW_IMAGES"
     other = make.dataset(store, "other", train=4, held_out=4)
     make.run(store, "s", other, {0: make.generator(0)}, tmp_path)
     with pytest.raises(InvalidArgument, match="no feature extractor 'clip'"):
