@@ -35,7 +35,11 @@ _FILE = click.Path(path_type=Path)
     "--hashtag", "hashtags", multiple=True, metavar="TAG", help="Take an Instagram hashtag's posts."
 )
 @click.option(
-    "--profile", "profiles", multiple=True, metavar="NAME", help="Take an Instagram profile's."
+    "--profile",
+    "profiles",
+    multiple=True,
+    metavar="NAME",
+    help="Take an Instagram profile's posts.",
 )
 @click.option(
     "--posts",
