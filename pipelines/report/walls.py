@@ -153,11 +153,12 @@ def file_name(source: str) -> str:
 
 
 def _bars(verdict: filter_pb2.Verdict) -> list[Bar]:
-    """The scores nearest to their thresholds; of a photo that went, those that failed."""
+    """The score nearest to its threshold; of a photo that went, those that failed."""
     results = [r for r in verdict.results if r.unit not in _YES_OR_NO]
-    chosen = [r for r in results if not r.passed] or sorted(results, key=lambda r: r.margin)
+    failed = [r for r in results if not r.passed]
+    nearest = sorted(results, key=lambda r: r.margin)[:1] if verdict.kept else []
     bars = []
-    for result in chosen[:_BARS]:
+    for result in failed[:_BARS] or nearest:
         cell, width = _cell(result), 50 * abs(result.margin)
         rule = _bound(result.threshold, result.unit)
         sign = "≥" if result.minimum else "≤"

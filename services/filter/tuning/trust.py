@@ -6,8 +6,11 @@ that never saw it.
 
 Intervals of shares are Wilson's (1927), which stay honest where few marks were all judged right:
 ten of ten do not prove 100 %. F1 is a function of one share, J = both / (both + either wrong):
-F1 = 2 J / (1 + J). Intervals of a difference, and of thresholds, come from drawing the photos anew
-(Efron and Tibshirani, "An introduction to the bootstrap", 1993).
+F1 = 2 J / (1 + J). Folds share most of the marks they learn from, so that what they say varies more
+than as many photos would: with k folds variances are multiplied by 1 + k / (k - 1) (Nadeau and
+Bengio, "Inference for the generalization error", Machine Learning 52, 2003). Intervals of a
+difference, and of thresholds, come from drawing the photos anew (Efron and Tibshirani, "An
+introduction to the bootstrap", 1993).
 """
 
 from __future__ import annotations
@@ -58,7 +61,7 @@ def cross_validated(problem: Problem, goal: Goal, begin: _Floats, seed: int) -> 
     """[repeats, photos]: decisions on each photo by thresholds that were chosen without it."""
     random = np.random.Generator(np.random.Philox(key=seed))
     keep = problem.keep
-    folds = int(min(_FOLDS, keep.sum(), (~keep).sum()))
+    folds = _folds(keep)
     decisions = np.zeros((_REPEATS, len(keep)), np.bool_)
     if folds < 2:  # one photo of a kind cannot be both left out and learnt from
         return decisions[:0]
@@ -74,22 +77,37 @@ def cross_validated(problem: Problem, goal: Goal, begin: _Floats, seed: int) -> 
     return decisions
 
 
-def estimates(decisions: _Bools, keep: _Bools) -> Trusted:
-    """Agreement of decisions [repeats, photos] with the marks, averaged over the repeats."""
+def _folds(keep: _Bools) -> int:
+    return int(min(_FOLDS, keep.sum(), (~keep).sum()))
+
+
+def _inflation(keep: _Bools) -> float:
+    """By how much the variance of cross-validated figures exceeds that of independent ones."""
+    folds = _folds(keep)
+    return 1 + folds / (folds - 1)
+
+
+def estimates(decisions: _Bools, keep: _Bools, *, held_back: bool = False) -> Trusted:
+    """Agreement of decisions [repeats, photos] with the marks, averaged over the repeats.
+
+    held_back: the decisions are those of `cross_validated`.
+    """
+    inflation = _inflation(keep) if held_back else 1.0
     stays = decisions.astype(np.float64)
     both = float((stays * keep).sum(axis=1).mean())
     kept, good = float(stays.sum(axis=1).mean()), float(keep.sum())
-    share = _wilson(both, kept + good - both)
+    share = _wilson(both, kept + good - both, inflation)
     return Trusted(
-        precision=_wilson(both, kept) if kept else Estimate(1.0, 0.0, 1.0),
-        recall=_wilson(both, good),
+        precision=_wilson(both, kept, inflation) if kept else Estimate(1.0, 0.0, 1.0),
+        recall=_wilson(both, good, inflation),
         f1=Estimate(*(2 * each / (1 + each) for each in (share.value, share.low, share.high))),
     )
 
 
-def _wilson(hits: float, trials: float) -> Estimate:
+def _wilson(hits: float, trials: float, inflation: float) -> Estimate:
     """A share and its 95 % interval; trials > 0, whole or an average of repeats."""
     share, z2 = hits / trials, _NORMAL**2
+    trials /= inflation
     centre = (share + z2 / (2 * trials)) / (1 + z2 / trials)
     half = math.sqrt(share * (1 - share) / trials + z2 / (4 * trials**2))
     half *= _NORMAL / (1 + z2 / trials)
@@ -101,8 +119,12 @@ def gain(decisions: _Bools, before: _Bools, keep: _Bools, seed: int) -> Estimate
     """By how much the F1 of `decisions` [repeats, photos] exceeds that of `before` [photos]."""
     counts = _draws(len(keep), seed)
     difference = _f1(decisions, keep, counts) - _f1(before[None], keep, counts)
-    low, high = np.percentile(difference[1:], _INTERVAL)
-    return Estimate(float(difference[0]), float(low), float(high))
+    wider = math.sqrt(_inflation(keep))
+    value = float(difference[0])
+    low, high = (
+        value + wider * (float(e) - value) for e in np.percentile(difference[1:], _INTERVAL)
+    )
+    return Estimate(value, low, high)
 
 
 def spread(problem: Problem, goal: Goal, begin: _Floats, seed: int) -> tuple[_Floats, _Floats]:

@@ -165,7 +165,7 @@ def tune(store: Store, request: TuneRequest, report: Report) -> Proposal:
         unknown=matched.unknown,
         before=estimates(was[None], problem.keep),
         fitted=estimates(stays[None], problem.keep),
-        expected=estimates(decisions, problem.keep) if len(decisions) else None,
+        expected=estimates(decisions, problem.keep, held_back=True) if len(decisions) else None,
         gain=gain(decisions, was, problem.keep, request.seed) if len(decisions) else None,
         frontier=_frontier(problem, start, least),
         kept_before=sum(verdict.kept for verdict in before.verdicts.values()),
