@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from services.filter.bulk import without_collector
 from services.filter.checks import CHECKS, FORMAT, Measured, Member, Related, Score
 from tagloom.artifacts.dataset import CheckResult, Threshold, Verdict
 
@@ -12,6 +13,7 @@ __all__ = ["judge", "judge_collection"]
 _UNKNOWN = Measured(0, 0, Score(0.0))
 
 
+@without_collector()
 def judge_collection(
     sources: Mapping[str, str],
     measured: Mapping[str, Mapping[str, Measured]],
@@ -102,8 +104,7 @@ def _result(
         detail = check.explain(value, threshold.value)
         if other:
             detail = f"{detail.removesuffix('.')}: {other}."
-    # Not validated again: scores come from a table with a schema, and there are many.
-    return CheckResult.model_construct(
+    return CheckResult(
         check=check.name,
         score=value,
         unit=check.unit,
@@ -121,7 +122,7 @@ def _verdict(
 ) -> Verdict:
     failed = tuple(result.check for result in results if not result.passed)
     sized = max(measured.values(), key=lambda found: found.width * found.height, default=_UNKNOWN)
-    return Verdict.model_construct(
+    return Verdict(
         sha256=sha256,
         source=source,
         kept=bool(results) and not failed,

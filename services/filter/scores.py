@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from services.filter.bulk import without_collector
 from services.filter.checks import CHECKS, Check, Measured, Score
 from tagloom.artifacts import layout
 from tagloom.artifacts.dataset import Box
@@ -46,6 +47,7 @@ _SCHEMA = pa.schema(
 )
 
 
+@without_collector()
 def load_scores(
     store: Store, hashes: Collection[str], checks: Iterable[str]
 ) -> dict[str, dict[str, Measured]]:

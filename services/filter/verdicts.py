@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from services.filter.bulk import without_collector
 from services.filter.closeness import closeness
 from services.filter.scores import BOX_TYPE
 from tagloom.artifacts import layout
@@ -61,6 +62,7 @@ _SCHEMA = pa.schema(
 )
 
 
+@without_collector()
 def encode_verdicts(verdicts: Sequence[Verdict]) -> bytes:
     """The table as a Parquet file."""
     sink = io.BytesIO()

@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from services.filter.measuring import ToMeasure, measure
 from services.filter.processes import worker_store
 from services.filter.request import BuildRequest
 from tagloom.artifacts.dataset import Crop
@@ -42,6 +43,13 @@ def fatal_once(piece: Fatal) -> int:
         Path(piece.marker).touch()
         os.kill(os.getpid(), signal.SIGKILL)
     return piece.number
+
+
+def score_and_weigh(piece: ToMeasure) -> tuple[bool, int]:
+    """Whether the image could be decoded, and what its process holds in memory then, in bytes."""
+    found = measure(piece)
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return len(found.measured) > 1, pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def read(key: str) -> bytes:

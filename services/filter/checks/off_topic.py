@@ -3,7 +3,7 @@
 Stored: pooled features of EfficientNet-Lite0 (`services.filter.lite0`) of the whole photo squeezed
 to 224 px, in 1280 bytes. What is in a photo moves them far more than how it was taken.
 
-Judged: the mean cosine distance to the nearest photos among up to 512 of the collection, over the
+Judged: the mean cosine distance to the nearest photos among up to 256 of the collection, over the
 collection's median of the same, unit `ratio`, about 1 for a usual photo. Asked are 2 % of those, at
 least 3: a topic that makes up some percent of the collection is a topic, so a collection may have
 several, and a lone picture has none. Collections of fewer than 50 photos are too small to tell;
@@ -30,7 +30,7 @@ _LARGEST = 6.0
 """features lie between 0 and this (ReLU6)"""
 _LEAST = 50
 """photos without which nothing is said"""
-_ASKED = 512
+_ASKED = 256
 _NEAREST = 0.02
 _AT_LEAST = 3
 

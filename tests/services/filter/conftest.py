@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import skimage
 import sklearn
+from hypothesis import settings
 from PIL import Image
 
 from services.filter.decode import Photo, decode
@@ -19,6 +20,10 @@ from tagloom.artifacts import layout
 from tagloom.artifacts.base import now
 from tagloom.artifacts.collection import Collection, FolderSource, Item, content_hash
 from tagloom.store import Store, open_store
+
+# How long an example takes says nothing on a machine with other work.
+settings.register_profile("filter", deadline=None)
+settings.load_profile("filter")
 
 FOLDERS = (
     Path(skimage.__file__).parent / "data",
