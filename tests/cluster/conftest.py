@@ -47,7 +47,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_runtestloop(session: pytest.Session) -> None:
     """Builds what the chosen tests need before the first of them begins, side by side: Go compiles,
     while images are mostly copied. What fails is told by the tests that need it."""
-    wanted = {name for item in session.items for name in getattr(item, "fixturenames", ())}
+    wanted = {
+        name
+        for item in session.items
+        if item.get_closest_marker("cluster")  # others have fixtures of the same names
+        for name in getattr(item, "fixturenames", ())
+    }
     if session.config.option.collectonly:
         return
     builds = session.config.stash[_BUILDS]

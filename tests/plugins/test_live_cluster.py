@@ -25,11 +25,13 @@ def without_containerd(tmp_path: Path) -> dict[str, str]:
     return {"PATH": str(programs)}
 
 
-def run(environment: dict[str, str], *prefix: str) -> subprocess.CompletedProcess[str]:
+def run(
+    environment: dict[str, str], *prefix: str, more: tuple[str, ...] = ()
+) -> subprocess.CompletedProcess[str]:
     inherited = {name: value for name, value in os.environ.items() if name != "CI"}
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
     return subprocess.run(
-        [*prefix, *command, TEST],
+        [*prefix, *command, TEST, *more],
         env={**inherited, **environment},
         cwd=ROOT,
         capture_output=True,
@@ -53,6 +55,22 @@ def test_without_root(ci: bool) -> None:
         pytest.skip("no user namespaces here")
     done = run({"CI": "true"} if ci else {}, *nobody)
     told(done, "a kubelet needs root: run it as root", ci=ci)
+
+
+def test_nothing_is_built_for_other_tests(tmp_path: Path) -> None:
+    """Which may have fixtures of the same names."""
+    (tmp_path / "test_it.py").write_text(
+        "import pytest\n\n@pytest.fixture\ndef images(): return 1\n\n"
+        "@pytest.fixture\ndef programs(): return 1\n\n"
+        "def test_it(images, programs): pass\n"
+    )
+    done = run(
+        {"TAGLOOM_CACHE": str(tmp_path / "cache")},
+        more=("-c", str(ROOT / "pyproject.toml"), "-m", "not cluster", str(tmp_path)),
+    )
+    assert "1 passed" in done.stdout, done.stdout + done.stderr
+    assert "built" not in done.stdout + done.stderr
+    assert not (tmp_path / "cache").exists()
 
 
 def told(done: subprocess.CompletedProcess[str], sentence: str, *, ci: bool) -> None:
