@@ -146,7 +146,7 @@ class FilterSpec(_Section):
     labels: Literal["hashtag", "folder"] | None = None
     """write a class for each image, for `train: {conditional: true}`"""
     classes: tuple[str, ...] = ()
-    """the classes in the order of their numbers; empty: every folder"""
+    """the classes in the order of their numbers; empty: every folder, or every hashtag collected"""
 
     @model_validator(mode="after")
     def _sizes(self) -> FilterSpec:
@@ -160,8 +160,6 @@ class FilterSpec(_Section):
             raise ValueError("overlap needs crop: tiles")
         if self.classes and self.labels is None:
             raise ValueError("classes needs labels: hashtag or folder")
-        if self.labels == "hashtag" and len(self.classes) < 2:
-            raise ValueError("labels: hashtag needs at least two classes")
         return self
 
 

@@ -106,7 +106,7 @@ def build_dataset(store: Store, request: BuildRequest, report: Report) -> Built:
     items = load_items(store, collection)
     sources = sources_of(items)
     labels = request.labels
-    classes = classes_of(items, labels, f"collections/{collection.id}") if labels else None
+    classes = classes_of(collection, items, labels) if labels else None
     known = classes.by_sha256 if classes else {}
     demands = {sha: label_result(known.get(sha, ""), labels) for sha in sources} if labels else {}
     enabled = [threshold.check for threshold in request.thresholds if threshold.enabled]

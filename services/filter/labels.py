@@ -1,7 +1,8 @@
 """A class for each photo, from what the collection knows of it: for conditional training.
 
-hashtag: the photo's class is the first of its caption's tags that is a class. Which tags are
-classes has to be said: a caption carries a flurry of others.
+hashtag: the hashtags under which a collection was gathered are its classes, unless some are named;
+a photo's is the one that led to it, else the first of its caption's that is a class. Other tags
+count for nothing unless they are named: a caption carries a flurry of them.
 
 folder: the first folder of its path, as in `cats/one.jpg`; every folder is a class unless some are
 named.
@@ -16,7 +17,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tagloom.artifacts.collection import Item
+from tagloom.artifacts.collection import Collection, HashtagSource, Item
 from tagloom.artifacts.dataset import CheckResult, LabelSource
 from tagloom.artifacts.labels import MAX_LABEL_SIZE
 from tagloom.errors import FailedPrecondition, InvalidArgument
@@ -45,7 +46,7 @@ def checked_labels(labels: LabelSource | None) -> LabelSource | None:
     names = labels.classes
     if labels.kind == "hashtag":
         names = tuple(name.removeprefix("#").lower() for name in names)
-        if len(names) < 2:
+        if len(names) == 1:
             raise _invalid("Labels by hashtag need at least two hashtags as classes; name them.")
     if len(set(names)) != len(names):
         raise _invalid("A class is named twice; name each once.")
@@ -60,35 +61,36 @@ def checked_labels(labels: LabelSource | None) -> LabelSource | None:
     return LabelSource(kind=labels.kind, classes=names)
 
 
-def classes_of(items: Sequence[Item], labels: LabelSource, collection: str) -> Classes:
+def classes_of(collection: Collection, items: Sequence[Item], labels: LabelSource) -> Classes:
     """The classes of a collection's photos.
 
     An image that was met several times carries the tags of all its posts, and lies in the folder
     where it was met first. Raises FailedPrecondition (CLASS_UNKNOWN, NO_CLASSES).
     """
+    name_of_all = f"collections/{collection.id}"
     found: dict[str, list[str]] = {}
     for item in items:
         if item.sha256:
-            candidates = item.tags if labels.kind == "hashtag" else _folder(item.source)
+            candidates = _tags(item) if labels.kind == "hashtag" else _folder(item.source)
             found.setdefault(item.sha256, []).extend(candidates)
     there = Counter(name for candidates in found.values() for name in set(candidates))
-    names = labels.classes or tuple(sorted(there))
+    names = labels.classes or _default(collection, labels, there)
     if unknown := [name for name in names if name not in there]:
         what = "hashtags" if labels.kind == "hashtag" else "folders"
         common = ", ".join(name for name, _ in there.most_common(_TOLD)) or "none"
         raise FailedPrecondition(
-            f"No photo of {collection} has the class {unknown[0]!r}; its most common {what} are: "
+            f"No photo of {name_of_all} has the class {unknown[0]!r}; its most common {what} are: "
             f"{common}.",
             reason="CLASS_UNKNOWN",
-            resource=collection,
+            resource=name_of_all,
             label=unknown[0],
         )
     if len(names) < 2:
         raise FailedPrecondition(
-            f"The photos of {collection} lie in fewer than two folders, which makes no classes; "
+            f"The photos of {name_of_all} lie in fewer than two folders, which makes no classes; "
             "sort them into one folder per class, or leave the labels out.",
             reason="NO_CLASSES",
-            resource=collection,
+            resource=name_of_all,
         )
     known = frozenset(names)
     return Classes(
@@ -117,6 +119,30 @@ def label_result(label: str, labels: LabelSource) -> CheckResult:
         passed=bool(label),
         detail="" if label else missing,
     )
+
+
+def _tags(item: Item) -> tuple[str, ...]:
+    """What led to the post first, then its caption's."""
+    led = (item.feed.removeprefix("#").lower(),) if item.feed.startswith("#") else ()
+    return (*led, *item.tags)
+
+
+def _default(collection: Collection, labels: LabelSource, there: Counter[str]) -> tuple[str, ...]:
+    """The classes where none are named."""
+    if labels.kind == "folder":
+        return tuple(sorted(there))
+    source = collection.source
+    gathered = (source.hashtag, *source.more) if isinstance(source, HashtagSource) else ()
+    names = tuple(dict.fromkeys(tag.removeprefix("#").lower() for tag in gathered))
+    if len(names) < 2:
+        common = ", ".join(name for name, _ in there.most_common(_TOLD)) or "none"
+        raise FailedPrecondition(
+            f"collections/{collection.id} was not gathered under several hashtags, so that classes "
+            f"have to be named; the most common of its captions are: {common}.",
+            reason="NO_CLASSES",
+            resource=f"collections/{collection.id}",
+        )
+    return names
 
 
 def _folder(source: str) -> tuple[str, ...]:

@@ -46,9 +46,9 @@ class LabelSource(Record):
     """Where the labels of the training images come from."""
 
     kind: Literal["hashtag", "folder"]
-    """hashtag: a tag of the photo's caption; folder: the first folder of its path"""
+    """hashtag: what led to the photo, or a tag of its caption; folder: the first of its path"""
     classes: tuple[str, ...] = ()
-    """in the order of their numbers; empty: those that the collection has, sorted"""
+    """in the order of their numbers; empty: the hashtags gathered, or all folders, sorted"""
 
 
 class LabelClass(Record):

@@ -46,13 +46,14 @@ __all__ = ["filter_command"]
 @click.option(
     "--labels",
     type=click.Choice(["hashtag", "folder"]),
-    help="Write a class for each image, for `train --cond`: by hashtag of its caption, or by the "
-    "first folder of its path.",
+    help="Write a class for each image, for `train --cond`: by the hashtag that led to it, or "
+    "by the first folder of its path.",
 )
 @click.option(
     "--classes",
     metavar="A,B,…",
-    help="Names of the classes, in the order of their numbers (hashtags need them).",
+    help="The classes in the order of their numbers [default: the hashtags that the photos were "
+    "collected under, or all folders].",
 )
 @command_options
 def filter_command(
@@ -77,8 +78,6 @@ def filter_command(
         raise click.UsageError("--overlap needs --crop tiles.")
     if classes and not labels:
         raise click.UsageError("--classes needs --labels.")
-    if labels == "hashtag" and not classes:
-        raise click.UsageError("--labels hashtag needs --classes, such as --classes cat,dog.")
     from tagloom.cli.output import plain
     from tagloom.cli.profile import read_profile
     from tagloom.v1 import filter_pb2

@@ -69,7 +69,6 @@ def test_folders_become_classes_of_a_conditional_run(place: Place) -> None:
 def test_wrong_use_says_what_is_missing(place: Place) -> None:
     start = ["filter", "--collection", "photos", "--dataset", "d", "--resolution", "256"]
     for extra, says in (
-        (["--labels", "hashtag"], "--classes"),
         (["--classes", "a,b"], "--labels"),
         (["--overlap", "0.2"], "--crop tiles"),
     ):

@@ -5,13 +5,27 @@ from __future__ import annotations
 import pytest
 
 from services.filter.labels import checked_labels, classes_of, label_result
-from tagloom.artifacts.collection import Item
+from tagloom.artifacts.base import now
+from tagloom.artifacts.collection import Collection, FolderSource, HashtagSource, Item
 from tagloom.artifacts.dataset import LabelSource
 from tagloom.errors import FailedPrecondition, InvalidArgument
 
 
-def item(sha256, source="", tags=(), state="stored"):
-    return Item(state=state, source=source, sha256=sha256, tags=tags)
+def item(sha256, source="", tags=(), state="stored", feed=""):
+    return Item(state=state, source=source, sha256=sha256, tags=tags, feed=feed)
+
+
+def collected(source=None):
+    return Collection(
+        id="c",
+        create_time=now(),
+        source=source or FolderSource(path="photos"),
+        stored=0,
+        duplicates=0,
+        skipped=0,
+        refused=0,
+        content_sha256="",
+    )
 
 
 def tagged(*classes):
@@ -26,7 +40,7 @@ def test_the_first_tag_that_is_a_class_counts():
         item("d"),
         item("", tags=("betta",), state="refused"),
     ]
-    classes = classes_of(items, tagged("corgi", "betta"), "collections/c")
+    classes = classes_of(collected(), items, tagged("corgi", "betta"))
     assert classes.names == ("corgi", "betta")
     assert classes.by_sha256 == {"a": "betta", "b": "corgi"}
 
@@ -34,7 +48,23 @@ def test_the_first_tag_that_is_a_class_counts():
 def test_a_photo_met_again_has_the_tags_of_all_its_posts():
     items = [item("a", tags=("art",)), item("a", tags=("betta",), state="duplicate")]
     items += [item("b", tags=("corgi",))]
-    assert classes_of(items, tagged("betta", "corgi"), "collections/c").by_sha256["a"] == "betta"
+    assert classes_of(collected(), items, tagged("betta", "corgi")).by_sha256["a"] == "betta"
+
+
+def test_the_hashtags_of_the_collection_are_its_classes():
+    source = HashtagSource(hashtag="corgi", more=("Betta",))
+    items = [
+        item("a", tags=("corgi", "betta"), feed="#betta"),
+        item("b", tags=("art",), feed="#corgi"),
+        item("c", tags=("art", "betta")),
+    ]
+    classes = classes_of(collected(source), items, tagged())
+    assert classes.names == ("corgi", "betta")
+    assert classes.by_sha256 == {"a": "betta", "b": "corgi", "c": "betta"}
+    for alone in (HashtagSource(hashtag="corgi"), None):
+        with pytest.raises(FailedPrecondition, match=r"have to be named.*betta") as caught:
+            classes_of(collected(alone), items, tagged())
+        assert caught.value.reason == "NO_CLASSES"
 
 
 def test_folders_are_classes():
@@ -44,7 +74,7 @@ def test_folders_are_classes():
         item("c", "1.jpg"),
         item("d", "https://a.example/cats/1.jpg"),
     ]
-    classes = classes_of(items, LabelSource(kind="folder"), "collections/c")
+    classes = classes_of(collected(), items, LabelSource(kind="folder"))
     assert classes.names == ("cats", "dogs")
     assert classes.by_sha256 == {"a": "dogs", "b": "cats"}
 
@@ -74,9 +104,9 @@ def test_classes_that_cannot_be(labels, says):
 def test_a_class_that_no_photo_has():
     items = [item("a", tags=("betta", "fish")), item("b", tags=("betta",))]
     with pytest.raises(FailedPrecondition, match=r"'corgi'.*hashtags are: betta, fish"):
-        classes_of(items, tagged("betta", "corgi"), "collections/c")
+        classes_of(collected(), items, tagged("betta", "corgi"))
     with pytest.raises(FailedPrecondition, match="fewer than two folders"):
-        classes_of([item("a", "x/1.jpg")], LabelSource(kind="folder"), "collections/c")
+        classes_of(collected(), [item("a", "x/1.jpg")], LabelSource(kind="folder"))
 
 
 def test_the_verdict_says_what_is_missing():
