@@ -9,6 +9,7 @@ asked again, it comes to the same end.
 from __future__ import annotations
 
 import io
+import json
 import secrets
 import tempfile
 import zipfile
@@ -125,8 +126,11 @@ def _revised(
     files = f"-{revision:06}-{secrets.token_hex(4)}"
     with tempfile.TemporaryDirectory(prefix="tagloom-forget-") as folder, ExitStack() as stack:
         names = [c.name for c in there.classes]
-        train = stack.enter_context(DatasetZip(Path(folder) / "images.zip", names))
-        rest = stack.enter_context(DatasetZip(Path(folder) / "held_out.zip", names))
+        vectors = bool(_vectors(store, layout.dataset_images(there.id, there.files)))
+        train = DatasetZip(Path(folder) / "images.zip", names, vectors=vectors)
+        rest = DatasetZip(Path(folder) / "held_out.zip", names, vectors=vectors)
+        stack.enter_context(train)
+        stack.enter_context(rest)
         squares = _copy(store, there, verdicts, images, train, rest)
         stack.close()
         store.put_file(layout.dataset_images(there.id, files), Path(folder) / "images.zip")
@@ -183,19 +187,27 @@ def _copy(
     ):
         if aside and not there.held_out:
             continue
+        vectors = _vectors(store, key)
         with store.open(key) as stream, zipfile.ZipFile(stream) as archive:
             for name in sorted(n for n in archive.namelist() if n.endswith(".png")):
                 row, number = old[aside, name]
                 verdict = verdicts[row]
                 if verdict.sha256 in images:
                     continue
-                file = to.add(archive.read(name), verdict.label)
+                file = to.add(archive.read(name), vectors.get(name, verdict.label))
                 square = verdict.squares[number].model_copy(update={"file": file})
                 found.setdefault(row, {})[number] = square
     return {
         row: tuple(square for _, square in sorted(numbered.items()))
         for row, numbered in found.items()
     }
+
+
+def _vectors(store: Store, key: str) -> dict[str, list[float]]:
+    """The labels of an archive that are lists of numbers, as imported datasets may have them."""
+    with store.open(key) as stream, zipfile.ZipFile(stream) as archive:
+        rows = json.loads(archive.read("dataset.json"))["labels"] or []
+    return {name: label for name, label in rows if isinstance(label, list)}
 
 
 def _unrelated(verdict: Verdict, images: frozenset[str], squares: tuple[Square, ...]) -> Verdict:

@@ -14,6 +14,7 @@ import tempfile
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -121,19 +122,21 @@ def _import(
     store: Store, request: ImportRequest, settings: BuildRequest, source: _Source, report: Report
 ) -> Dataset:
     found, classes, vectors = _listed(request.path, source, report)
-    plain = [
-        Verdict(
+    # Copies of one file are one image, all on one side.
+    plain = {
+        each.sha256: Verdict(
             sha256=each.sha256,
             source=each.name,
             kept=True,
             tiles=1,
             label=each.label if isinstance(each.label, str) else "",
         )
-        for each in found
-    ]
-    aside = {sha256 for sha256, _ in held_out_squares(plain, settings)}
+        for each in reversed(found)
+    }
+    ordered = [plain[sha256] for sha256 in dict.fromkeys(each.sha256 for each in found)]
+    aside = {sha256 for sha256, _ in held_out_squares(ordered, settings)}
     side = 0
-    squares: list[Square] = []
+    squares: dict[str, list[Square]] = defaultdict(list)
     with tempfile.TemporaryDirectory(prefix="tagloom-import-") as folder, ExitStack() as stack:
         train_path, rest_path = Path(folder, "images.zip"), Path(folder, "held_out.zip")
         train = stack.enter_context(DatasetZip(train_path, classes, vectors=vectors))
@@ -143,7 +146,8 @@ def _import(
             side, png = _png(each.name, source.read(each.name, MAX_BYTES), side)
             out = each.sha256 in aside
             name = (rest if out else train).add(png, each.label)
-            squares.append(Square(left=0, top=0, side=side, held_out=out, file=name))
+            square = Square(left=0, top=0, side=side, held_out=out, file=name)
+            squares[each.sha256].append(square)
         stack.close()
         _check_labels(train_path, f"datasets/{request.dataset}")
         dataset = Dataset(
@@ -157,8 +161,8 @@ def _import(
             resize_filter=f"none; {RESIZE_FILTER.split(' LANCZOS')[0]} decoded what was imported",
             thresholds=(),
             check_versions={},
-            judged=len(found),
-            kept=len(found),
+            judged=len(ordered),
+            kept=len(ordered),
             rejected=0,
             train=train.count,
             held_out=rest.count,
@@ -183,9 +187,14 @@ def _import(
             store.put_file(layout.dataset_held_out(request.dataset), rest_path)
     verdicts = [
         verdict.model_copy(
-            update={"squares": (square,), "width": square.side, "height": square.side}
+            update={
+                "squares": tuple(squares[verdict.sha256]),
+                "tiles": len(squares[verdict.sha256]),
+                "width": side,
+                "height": side,
+            }
         )
-        for verdict, square in zip(plain, squares, strict=True)
+        for verdict in ordered
     ]
     store.put(layout.dataset_verdicts(request.dataset), encode_verdicts(verdicts))
     dataset.create(store, layout.dataset_manifest(request.dataset), f"datasets/{request.dataset}")

@@ -63,8 +63,8 @@ class _Judged:
     cut: tuple[Square, ...]
     sharpness: float
     """the threshold that applies; the default where the check is off"""
-    archive: str = ""
-    """id of the imported dataset that holds the image; empty: it is in the store"""
+    archive: Dataset | None = None
+    """the imported dataset whose zips hold the image; None: it lies by itself in the store"""
 
 
 def render_verdict(
@@ -81,7 +81,7 @@ def render_verdict(
     cut = verdict.squares
     if verdict.kept and not cut:  # a table from before squares were written down
         cut = tuple(squares(verdict.width, verdict.height, dataset.crop, dataset.resolution))
-    archive = "" if dataset.collection else dataset_id
+    archive = None if dataset.collection else dataset
     judged = _Judged(verdict, cut, _sharpness(dataset.thresholds), archive)
     return _render(store, judged, side, view)
 
@@ -152,12 +152,13 @@ def _render(store: Store, judged: _Judged, side: int, view: View) -> bytes:
 
 
 def _bytes(store: Store, judged: _Judged) -> bytes:
-    if not judged.archive:
+    if judged.archive is None:
         return read_image(store, judged.verdict.sha256)
     # Images of an imported dataset lie in its zip alone.
-    (square,) = judged.cut
-    key = layout.dataset_images if not square.held_out else layout.dataset_held_out
-    with store.open(key(judged.archive)) as stream, zipfile.ZipFile(stream) as archive:
+    square = judged.cut[0]  # further ones are copies
+    key = layout.dataset_held_out if square.held_out else layout.dataset_images
+    place = key(judged.archive.id, judged.archive.files)
+    with store.open(place) as stream, zipfile.ZipFile(stream) as archive:
         return archive.read(square.file)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import zipfile
@@ -12,6 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from services.filter.datasets import get_dataset
+from services.filter.forget import forget_images
 from services.filter.importing import ImportRequest, import_dataset
 from services.filter.overlay import View, render_verdict
 from services.filter.verdicts import read_verdicts
@@ -129,6 +132,31 @@ def test_some_may_be_held_out_and_keep_their_labels(store, archive):
     held = [s for v in read_verdicts(store, "d")[0] for s in v.squares if s.held_out]
     with zipfile.ZipFile(io.BytesIO(store.get(layout.dataset_held_out("d")))) as zipped:
         assert {square.file for square in held} == {n for n in zipped.namelist() if "img" in n}
+
+
+def test_what_is_forgotten_leaves_an_imported_dataset_too(store, archive):
+    labels = {"labels": [[n, [i / 2, 1.5]] for i, n in enumerate(IMAGES)]}
+    import_dataset(store, ImportRequest("d", archive(IMAGES, labels)), silent)
+    gone = hashlib.sha256(IMAGES["00000/img00000002.png"]).hexdigest()
+    assert forget_images(store, [gone]).changed == ("datasets/d",)
+    dataset = get_dataset(store, "d")
+    assert dataset.train == COUNT - 1
+    found = dataset_labels(store, dataset)
+    assert found.rows(np.arange(COUNT - 1))[:, 0].tolist() == [0, 0.5, 1.5, 2, 2.5]
+    for verdict in read_verdicts(store, "d")[0]:
+        assert verdict.sha256 != gone
+        assert render_verdict(store, "d", verdict.sha256)
+
+
+def test_copies_are_one_image_on_one_side(store, archive):
+    files = {f"{n}.png": IMAGES[f"00000/img{n % 2:08}.png"] for n in range(6)}
+    dataset = import_dataset(store, ImportRequest("d", archive(files), held_out_ratio=0.5), silent)
+    assert (dataset.judged, dataset.train, dataset.held_out) == (2, 3, 3)
+    verdicts, _ = read_verdicts(store, "d")
+    assert [verdict.tiles for verdict in verdicts] == [3, 3]
+    for verdict in verdicts:
+        assert len({square.held_out for square in verdict.squares}) == 1
+        assert render_verdict(store, "d", verdict.sha256)
 
 
 def test_grey_images_and_other_formats_become_rgb(store, archive):
