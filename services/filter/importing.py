@@ -26,6 +26,7 @@ from PIL import Image
 from services.filter.archive import DatasetZip, encode_png
 from services.filter.crop import RESIZE_FILTER
 from services.filter.decode import MAX_BYTES, Undecodable, decode
+from services.filter.forget import drop_forgotten
 from services.filter.packing import held_out_squares
 from services.filter.request import BuildRequest
 from services.filter.verdicts import encode_verdicts
@@ -198,6 +199,7 @@ def _import(
     ]
     store.put(layout.dataset_verdicts(request.dataset), encode_verdicts(verdicts))
     dataset.create(store, layout.dataset_manifest(request.dataset), f"datasets/{request.dataset}")
+    dataset = drop_forgotten(store, dataset)
     report("store", 1, 1, f"{train.count} images to train on, {rest.count} held out")
     return dataset
 
@@ -208,8 +210,9 @@ def _same(store: Store, dataset: Dataset) -> Dataset | None:
     if not store.exists(key):
         return None
     there = Dataset.load(store, key, name)
-    asked = (dataset.content_sha256, dataset.held_out_sha256, "")
-    if asked == (there.content_sha256, there.held_out_sha256, there.collection):
+    # Of an image that was forgotten later the older revisions still knew.
+    known = {there.content_sha256, there.held_out_sha256, *there.former_content}
+    if not there.collection and {dataset.content_sha256, dataset.held_out_sha256} <= known:
         return there
     raise AlreadyExists(
         f"{name} exists already and holds other images; choose another id or remove it first.",

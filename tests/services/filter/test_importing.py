@@ -19,6 +19,8 @@ from services.filter.importing import ImportRequest, import_dataset
 from services.filter.overlay import View, render_verdict
 from services.filter.verdicts import read_verdicts
 from tagloom.artifacts import layout
+from tagloom.artifacts.base import now
+from tagloom.artifacts.forgotten import Tombstone
 from tagloom.artifacts.labels import dataset_labels
 from tagloom.errors import (
     AlreadyExists,
@@ -146,6 +148,16 @@ def test_what_is_forgotten_leaves_an_imported_dataset_too(store, archive):
     for verdict in read_verdicts(store, "d")[0]:
         assert verdict.sha256 != gone
         assert render_verdict(store, "d", verdict.sha256)
+
+
+def test_what_was_forgotten_is_not_imported(store, archive):
+    gone = hashlib.sha256(IMAGES["00000/img00000002.png"]).hexdigest()
+    store.put(layout.forgotten_image(gone), Tombstone(time=now()).to_bytes())
+    request = ImportRequest("d", archive(IMAGES))
+    dataset = import_dataset(store, request, silent)
+    assert dataset.train == COUNT - 1
+    assert import_dataset(store, request, silent) == dataset
+    assert gone not in {verdict.sha256 for verdict in read_verdicts(store, "d")[0]}
 
 
 def test_copies_are_one_image_on_one_side(store, archive):
