@@ -51,6 +51,8 @@ def gallery(
     """The page, of verdicts in the order in which they are to be shown."""
     failed = Counter(check for verdict in verdicts for check in verdict.failed_checks)
     kept = sum(verdict.kept for verdict in verdicts)
+    judged = dataset.judged_count
+    shown = "" if len(verdicts) == judged else f" The first {len(verdicts):,} are here."
     buttons = [
         ("all", f"all {len(verdicts):,}"),
         ("kept", f"kept {kept:,}"),
@@ -68,9 +70,10 @@ def gallery(
     )
     name = escaped(dataset.name)
     body = (
-        f"<h1>{kept:,} of {len(verdicts):,} photos stay</h1>\n"
+        f"<h1>{dataset.kept_count:,} of {judged:,} photos stay</h1>\n"
         f'<p class="note"><code>{name}</code>, judged for {dataset.resolution} px. The borderline '
-        "photos come first: those whose verdict the smallest step of a threshold would turn. "
+        "photos come first: those whose verdict the smallest step of a threshold would turn."
+        f"{shown} "
         "Bars run from the threshold (the line) to the right where a check passed, to the left "
         "where it failed. Bright is what was cut for training. Under the pointer: which tiles are "
         "sharp (green) or blurred (red); framed ones have edges enough to be asked. A click "

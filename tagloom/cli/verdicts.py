@@ -35,6 +35,12 @@ _PAGE = "index.html"
     f"{_PAGE}, that shows the borderline ones first.",
 )
 @click.option(
+    "--first",
+    type=click.IntRange(1),
+    metavar="N",
+    help="With --overlays: of the N images nearest to the other verdict alone.",
+)
+@click.option(
     "--order",
     type=click.Choice(["collection", "closeness"]),
     default="collection",
@@ -44,9 +50,16 @@ _PAGE = "index.html"
 @click.option("--overwrite", is_flag=True, help="Replace pictures that differ.")
 @command_options
 def verdicts_command(
-    session: Session, dataset: str, overlays: Path | None, order: str, overwrite: bool
+    session: Session,
+    dataset: str,
+    overlays: Path | None,
+    first: int | None,
+    order: str,
+    overwrite: bool,
 ) -> None:
     """Tell why each image of a dataset stayed or went."""
+    if first and not overlays:
+        raise click.UsageError("--first needs --overlays.")
     from tagloom.cli.output import plain, table
     from tagloom.client import iterate
     from tagloom.v1 import filter_pb2
@@ -58,7 +71,7 @@ def verdicts_command(
         verdicts = list(iterate(clients.filter.ListVerdicts, request, lambda p: p.verdicts))
         missing: list[str] = []
         if overlays:
-            missing = _write_overlays(clients, name, verdicts, overlays, overwrite)
+            missing = _write_overlays(clients, name, verdicts, overlays, first, overwrite)
     rows = [[_short(v.source), "kept" if v.kept else "rejected", _why(v)] for v in verdicts]
     kept = sum(verdict.kept for verdict in verdicts)
     tail = "".join(f"\n{line}" for line in missing)
@@ -75,6 +88,7 @@ def _write_overlays(
     name: str,
     verdicts: Sequence[filter_pb2.Verdict],
     folder: Path,
+    first: int | None,
     overwrite: bool,
 ) -> list[str]:
     """Writes the pictures and the page; returns a sentence for each image without a picture."""
@@ -82,7 +96,7 @@ def _write_overlays(
     from tagloom.v1 import filter_pb2
 
     dataset = clients.filter.GetDataset(filter_pb2.GetDatasetRequest(name=name))
-    ordered = sorted(verdicts, key=lambda verdict: verdict.closeness)
+    ordered = sorted(verdicts, key=lambda verdict: verdict.closeness)[:first]
     pictures, missing = [], []
     with Bars() as bars:
         for index, verdict in enumerate(ordered):

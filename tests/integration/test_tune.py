@@ -74,6 +74,10 @@ def test_marks_make_a_profile_that_filter_takes(place: Place) -> None:
     for file in files:
         with Image.open(place.folder / "over" / file) as picture:
             assert picture.format == "JPEG"
+    few = place.tagloom("verdicts", "d", "--overlays", "few", "--first", "2")
+    assert few.code == 0, few.err
+    assert len(list((place.folder / "few").glob("*-sheet.jpg"))) == 2
+    assert "The first 2 are here" in (place.folder / "few" / "index.html").read_text()
     order = [gallery.index(f">{name}<") for name in re.findall(r'class="name">([^<]+)<', gallery)]
     assert order == sorted(order)
 
