@@ -105,7 +105,9 @@ class Hosts:
             else:
                 host.pauses = host.silent = 0
             self._unfinished -= 1
-            self._change.notify_all()
+            # Whoever is done comes for the next one themselves: nobody else need wake up for it.
+            if not self._unfinished or host.closed is not None:
+                self._change.notify_all()
 
     def moved(self, task: Task, url: str, host: str) -> None:
         """The task goes on elsewhere (a redirect)."""
