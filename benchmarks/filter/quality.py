@@ -175,6 +175,17 @@ def compare_copies(
     return found
 
 
+def mistaken_copies(
+    pictures: Sequence[Picture], close: Callable[[int, int], bool]
+) -> list[tuple[Picture, str]]:
+    """Each picture that was once not seen as a copy, or seen as one of another photo."""
+    found: dict[int, str] = {}
+    for a, b in combinations(range(len(pictures)), 2):
+        if (pictures[a].photo == pictures[b].photo) is not close(a, b):
+            found.setdefault(b, f"and {pictures[a].photo}, {pictures[a].what}")
+    return [(pictures[index], told) for index, told in found.items()]
+
+
 def our_distance(pictures: Sequence[Picture]) -> Callable[[int, int], bool]:
     """Whether two pictures are copies by our hash and default."""
     check = CHECKS["duplicates"]
@@ -190,7 +201,7 @@ def our_distance(pictures: Sequence[Picture]) -> Callable[[int, int], bool]:
 
 def draw(wrong: Sequence[tuple[str, Picture, str]], path: Path) -> None:
     """The pictures that were judged wrongly, with what they are and our scores."""
-    columns, cell, high = 6, 190, 170
+    columns, cell, high = max(1, min(4, len(wrong))), 250, 200
     rows = max(1, -(-len(wrong) // columns))
     sheet = Image.new("RGB", (columns * cell, rows * high), "white")
     pen = ImageDraw.Draw(sheet)
@@ -248,6 +259,7 @@ def main(arguments: list[str] | None = None) -> None:
         grouped = {frozenset((places[a], places[b])) for s in sets for a, b in combinations(s, 2)}
         near["cleanvision"] = lambda a, b: frozenset((a, b)) in grouped
         result["duplicates"] = compare_copies(pictures, near, known)
+        wrong["duplicates"] = mistaken_copies(pictures, near["tagloom"])
     result["wrong"] = {
         task: [f"{p.photo}, {p.what}: {told}" for p, told in found] for task, found in wrong.items()
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from services.filter.bulk import without_collector
-from services.filter.checks import CHECKS, FORMAT, Measured, Member, Related, Score
+from services.filter.checks import CHECKS, FORMAT, Check, Measured, Member, Score
 from tagloom.artifacts.dataset import CheckResult, Threshold, Verdict
 
 __all__ = ["judge", "judge_collection"]
@@ -30,7 +30,9 @@ def judge_collection(
     """
     on = [threshold for threshold in thresholds if threshold.enabled]
     alone = [threshold for threshold in on if CHECKS[threshold.check].relate is None]
-    results = {sha256: _results(measured.get(sha256, {}), alone, resolution) for sha256 in sources}
+    results: dict[str, list[CheckResult]] = {sha256: [] for sha256 in sources}
+    for threshold in alone:
+        _ask(threshold, measured, results, resolution)
     for sha256, result in (demands or {}).items():
         results[sha256].append(result)
     for threshold in on:
@@ -55,17 +57,22 @@ def judge(
     return verdict
 
 
-def _results(
-    measured: Mapping[str, Measured], thresholds: Sequence[Threshold], resolution: int
-) -> list[CheckResult]:
-    results = []
-    for threshold in thresholds:
-        check = CHECKS[threshold.check]
-        found = measured.get(check.source)
+def _ask(
+    threshold: Threshold,
+    measured: Mapping[str, Mapping[str, Measured]],
+    results: Mapping[str, list[CheckResult]],
+    resolution: int,
+) -> None:
+    """Appends what a check that looks at one photo says of every image whose score is known."""
+    check = CHECKS[threshold.check]
+    source, judged = check.source, check.judged
+    nothing: Mapping[str, Measured] = {}
+    for sha256, so_far in results.items():
+        found = measured.get(sha256, nothing).get(source)
         if found is not None:
-            value = check.judged(found.score, resolution)
-            results.append(_result(threshold, value, found.score))
-    return results
+            so_far.append(
+                _result(check, threshold.value, judged(found.score, resolution), found.score)
+            )
 
 
 def _compared(
@@ -85,35 +92,33 @@ def _compared(
     compared = []
     for member, related in zip(members, check.relate(members), strict=True):
         score = Score(related.value, detail=related.detail)
-        result = _result(threshold, related.value, score, related, sources.get(related.other, ""))
+        other = related.other
+        result = _result(
+            check, threshold.value, related.value, score, other, sources.get(other, "")
+        )
         compared.append((member.sha256, result))
     return compared
 
 
 def _result(
-    threshold: Threshold,
-    value: float,
-    score: Score,
-    related: Related | None = None,
-    other: str = "",
+    check: Check, bound: float, value: float, score: Score, related: str = "", other: str = ""
 ) -> CheckResult:
-    check = CHECKS[threshold.check]
-    passed = check.passes(value, threshold.value)
+    passed = value >= bound if check.minimum else value <= bound
     detail = score.detail
     if not passed and not (detail and check.name == FORMAT):
-        detail = check.explain(value, threshold.value)
+        detail = check.explain(value, bound)
         if other:
             detail = f"{detail.removesuffix('.')}: {other}."
-    return CheckResult(
+    return CheckResult.trusted(
         check=check.name,
         score=value,
         unit=check.unit,
-        threshold=threshold.value,
+        threshold=bound,
         minimum=check.minimum,
         passed=passed,
         boxes=score.boxes,
         detail=detail,
-        related="" if related is None else related.other,
+        related=related,
     )
 
 

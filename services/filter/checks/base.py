@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from services.filter.decode import Photo
 from services.filter.weights import Weights
@@ -17,8 +18,7 @@ from tagloom.artifacts.dataset import Box
 __all__ = ["Check", "Member", "Measured", "Related", "Score"]
 
 
-@dataclass(frozen=True, slots=True)
-class Score:
+class Score(NamedTuple):
     """What a check measured on one photo."""
 
     value: float
@@ -31,8 +31,7 @@ class Score:
     """a description of the photo, for checks that compare photos"""
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
+class Measured(NamedTuple):
     """A score, and the size of the photo that it belongs to: what is stored."""
 
     width: int
