@@ -57,7 +57,7 @@ def collection(store, add_collection):
     return make
 
 
-def blurred(photos=120, seed=0, cut=0.55, noise=0.03):
+def blurred(photos=120, seed=0, cut=0.7, noise=0.03):
     """Photos a person rejects below a sharpness of `cut`, not quite reliably; all marked."""
     random = np.random.default_rng(seed)
     rows, marks = [], []
@@ -82,9 +82,9 @@ def test_the_threshold_a_person_has_in_mind_is_found(collection):
     rows, marks = blurred()
     store = collection(rows)
     proposal = tune(store, ask(marks), silent)
-    assert bound(proposal, "sharpness").value == pytest.approx(0.55, abs=0.05)
+    assert bound(proposal, "sharpness").value == pytest.approx(0.7, abs=0.05)
     (sharp,) = [each for each in proposal.checks if each.after.check == "sharpness"]
-    assert sharp.low <= 0.55 <= sharp.high
+    assert sharp.low <= 0.7 <= sharp.high
     assert sharp.high - sharp.low < 0.2
     assert sharp.separation > 0.95
     # Nothing was said about the others: they stay.
@@ -105,7 +105,9 @@ def test_photos_that_change_sides_are_named_marked_or_not(collection):
     between = {
         name
         for name, differs in rows
-        if 0.4 <= differs["sharpness"] < bound(proposal, "sharpness").value
+        if CHECKS["sharpness"].threshold
+        <= differs["sharpness"]
+        < bound(proposal, "sharpness").value
     }
     assert {change.source for change in proposal.changes} == between
     assert proposal.change_count == len(between) == proposal.kept_before - proposal.kept_after
