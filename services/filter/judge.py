@@ -126,7 +126,8 @@ def _verdict(
     sha256: str, source: str, measured: Mapping[str, Measured], results: Sequence[CheckResult]
 ) -> Verdict:
     failed = tuple(result.check for result in results if not result.passed)
-    sized = max(measured.values(), key=lambda found: found.width * found.height, default=_UNKNOWN)
+    # Every check stored the same size; that of the format is always there.
+    sized = measured.get(FORMAT) or next(iter(measured.values()), _UNKNOWN)
     return Verdict(
         sha256=sha256,
         source=source,

@@ -71,7 +71,8 @@ def test_it_ends_with_a_report_and_a_verdict(path: Finished) -> None:
     report = (path.folder / document["report"]).read_text()
     for says in ("The smallest whole path", "astronaut.png", "camera.png", "notes.txt"):
         assert says in report
-    assert report.count("data:image/jpeg") == 4
+    # Four photos, and a map of the sharpness of those whose sharpness was close.
+    assert 4 <= report.count("data:image/jpeg") <= 8
     # Each snapshot from the same seeds, more of the best, a closed walk.
     assert report.count("data:image/png") == 3 * 10 + 24 + 49
 

@@ -49,14 +49,15 @@ def relate(members: Sequence[Member]) -> list[Related]:
         return [Related(1.0)] * count
     vectors = b"".join(member.measured.score.vector for member in members)
     x_ND = np.frombuffer(vectors, np.uint8).reshape(count, FEATURES).astype(np.float32)
-    x_ND /= np.maximum(np.linalg.norm(x_ND, axis=1, keepdims=True), 1e-6)
+    norms = np.sqrt(np.maximum(np.einsum("nd,nd->n", x_ND, x_ND), 1e-6))
     # By hash, not by place: which are asked does not depend on the order of the collection.
     by_hash = sorted(range(count), key=lambda index: members[index].sha256)
     asked = np.array(by_hash)[np.linspace(0, count - 1, min(count, _ASKED)).astype(int)]
     nearest = max(_AT_LEAST, round(_NEAREST * len(asked)))
-    distances = 1 - x_ND @ x_ND[asked].T
-    distances[asked, np.arange(len(asked))] = np.inf  # from itself
-    close = np.partition(distances, nearest - 1, axis=1)[:, :nearest].mean(axis=1)
+    cosines = x_ND @ (x_ND[asked] / norms[asked, None]).T
+    cosines /= norms[:, None]
+    cosines[asked, np.arange(len(asked))] = -np.inf  # to itself
+    close = 1 - np.partition(cosines, -nearest, axis=1)[:, -nearest:].mean(axis=1)
     ratios = close / max(float(np.median(close)), 1e-6)
     return [Related(round(float(ratio), 4)) for ratio in ratios]
 
