@@ -31,6 +31,8 @@ def parse(command: str) -> None:
     group: click.Command = main
     parent: click.Context | None = None
     while isinstance(group, click.Group):
+        if group.invoke_without_command and (not words or words[0].startswith("-")):
+            break  # a command that has others below it
         context = click.Context(group, info_name=group.name, parent=parent)
         name, found, words = group.resolve_command(context, words)
         assert found is not None, name
