@@ -107,11 +107,20 @@ class Installed:
             self.configure(service, {key: before.get(key) for key in data})
 
     def configure(self, service: str, data: Mapping[str, str | None]) -> None:
-        """Changes a service's ConfigMap and starts it anew; None takes a setting away."""
+        """Changes a service's ConfigMap and starts it anew; None takes a setting away.
+
+        Returns when the pods with the old settings are gone, for which a rollout does not wait.
+        """
         patch = json.dumps({"data": data})
         self.kubectl("patch", "configmap", f"tagloom-{service}", "--type=merge", "-p", patch)
         self.kubectl("rollout", "restart", f"deployment/{service}")
         self.kubectl("rollout", "status", f"deployment/{service}", "--timeout=300s")
+        replicas = self.get("deployment", service)["spec"]["replicas"]
+        self.cluster.wait(
+            f"the end of {service}'s old pods",
+            lambda: len(self.pods(name=service)) == replicas,
+            seconds=120,
+        )
 
     def keys(self, prefix: str) -> list[str]:
         """What lies in the store below a prefix."""
