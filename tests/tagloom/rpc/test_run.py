@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import echo_server
@@ -42,16 +40,6 @@ def until_serving(process: subprocess.Popen[str]) -> str:
     raise AssertionError("it never served")
 
 
-@pytest.fixture
-def logging_kept() -> Iterator[None]:
-    """`run` sets up the logging of the whole process: undone after the test."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-
-
 def test_sigterm_drains_and_exits_0(tmp_path: Path) -> None:
     with start("--store", str(tmp_path)) as process:
         address = until_serving(process)
@@ -81,7 +69,6 @@ def test_a_second_signal_cuts_the_drain_short(tmp_path: Path) -> None:
     assert process.returncode == 0
 
 
-@pytest.mark.usefixtures("logging_kept")
 @pytest.mark.parametrize(
     ("given", "words"),
     [
