@@ -19,10 +19,12 @@ appear whole or not at all, and what no manifest names is for the services to ju
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from types import FrameType
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
@@ -274,7 +276,10 @@ def _wrong_root(where: str) -> Unauthenticated:
 @click.option("--wait", is_flag=True, help="Only wait until the store can be used.")
 @click.option("--timeout-s", type=float, default=120.0, show_default=True, help="Seconds at most.")
 def main(wait: bool, timeout_s: float) -> None:
-    """The program: exits 0, or 1 with one sentence."""
+    """The program: exits 0, 1 with one sentence, or 143 when it is told to end."""
+    # The kernel spares the first process of a container from a SIGTERM that it does not handle: the
+    # pod would stay for its whole grace period.
+    signal.signal(signal.SIGTERM, _end)
     try:
         if wait:
             wait_until_usable(os.environ.get("TAGLOOM_STORE", ""), timeout_s=timeout_s)
@@ -283,6 +288,10 @@ def main(wait: bool, timeout_s: float) -> None:
     except TagloomError as error:
         print(f"{error.message} [{error.reason}]", file=sys.stderr)
         sys.exit(1)
+
+
+def _end(signum: int, frame: FrameType | None) -> NoReturn:
+    sys.exit(128 + signum)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ conformance suite among them: they run as this user.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -300,6 +301,22 @@ class TestFaults:
         assert list(open_store("s3://awaited", create=False).list().objects) == []
         with pytest.raises(PermissionDenied, match="no-such-bucket"):
             wait_until_usable("s3://no-such-bucket", timeout_s=0)
+
+    def test_a_pod_that_waits_ends_when_it_is_told_to(self) -> None:
+        """By its own hand: a signal alone does not end the first process of a container."""
+        nobody = {"MINIO_ENDPOINT": "http://127.0.0.1:9", "TAGLOOM_STORE": "s3://bucket"}
+        nobody |= {"MINIO_ACCESS_KEY": "somebody", "MINIO_SECRET_KEY": "something"}
+        waiter = subprocess.Popen(
+            [sys.executable, "-u", "-m", "tagloom.store.provision", "--wait"],
+            env=os.environ | nobody,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert waiter.stdout is not None
+        assert waiter.stdout.readline().startswith("Waits for the store. ")
+        waiter.terminate()
+        waiter.communicate(timeout=10)
+        assert waiter.returncode == 128 + signal.SIGTERM
 
     def test_settings_that_no_waiting_mends(self, monkeypatch: pytest.MonkeyPatch) -> None:
         for name in ("MINIO_ENDPOINT", "MINIO_ACCESS_KEY", "MINIO_SECRET_KEY"):
