@@ -336,9 +336,12 @@ def main() -> int:
         action="store_true",
         help="make the base of this machine's Debian, where no registry of images can be reached",
     )
-    parser.add_argument("--archive", type=Path, help="write all images as one tar to this file")
+    parser.add_argument("--archive", type=Path, help="write the images as one tar to this file")
     parser.add_argument("--remove", action="store_true", help="remove what was built, and no more")
     given = parser.parse_args()
+    published = {image.name for image in IMAGES if image.published}
+    if given.archive and (inner := set(given.names) - published):
+        parser.error(f"--archive holds {', '.join(sorted(published))}; not {min(inner)!r}")
     try:
         workshop = Workshop(given.base, local_base=given.local_base)
         if given.remove:
@@ -349,7 +352,8 @@ def main() -> int:
             print(line)
         if given.archive:
             with given.archive.open("wb") as output:
-                workshop.layout.write_archive(output)
+                references = {f"tagloom/{name}:{version()}" for name in given.names}
+                workshop.layout.write_archive(output, references)
     except (RuntimeError, OSError) as error:
         print(f"\033[1;31m{error}\033[0m", file=sys.stderr)
         return 1

@@ -6,6 +6,7 @@ Blobs lie once, under their SHA-256. Beside OCI's `index.json` lies the `manifes
 
 from __future__ import annotations
 
+import io
 import json
 import tarfile
 from collections.abc import Collection, Iterator
@@ -98,31 +99,35 @@ class Layout:
         for path in (self.folder / "blobs" / "sha256").glob("*"):
             if path not in wanted:
                 path.unlink()
-        _write(
-            self.folder / "manifest.json",
-            [
-                {
-                    "Config": self._inside(image.manifest["config"]["digest"]),
-                    "RepoTags": [image.reference],
-                    "Layers": [self._inside(digest) for digest in image.layers],
-                }
-                for image in images
-            ],
-        )
+        _write(self.folder / "manifest.json", self._for_docker(images))
 
-    def write_archive(self, output: BinaryIO, without: Collection[str] = ()) -> None:
-        """Writes the folder as one tar, but for blobs that the reader has already.
+    def write_archive(
+        self, output: BinaryIO, only: Collection[str] = (), without: Collection[str] = ()
+    ) -> None:
+        """Writes the images as one tar: all, or those with the references in `only`.
 
-        With `without` the archive is for a reader of OCI's index, such as containerd.
+        without: blobs that the reader has already; the archive is then for one who reads OCI's
+        index, such as containerd.
         """
-        names = ["oci-layout", "index.json"] + ["manifest.json"] * (not without)
-        digests = {digest for image in self.images() for digest in image.blobs}
+        images = [image for image in self.images() if not only or image.reference in only]
+        references = {image.reference for image in images}
+        index = self._index()
+        index["manifests"] = [
+            entry
+            for entry in index.get("manifests", ())
+            if entry.get("annotations", {}).get(_REFERENCE) in references
+        ]
+        documents = {"index.json": index, "manifest.json": self._for_docker(images)}
+        if without:
+            del documents["manifest.json"]
+        digests = {digest for image in images for digest in image.blobs} - set(without)
         with tarfile.open(fileobj=output, mode="w|") as archive:
-            for name in [*names, *map(self._inside, sorted(digests - set(without)))]:
-                entry = tarfile.TarInfo(name)
-                entry.size, entry.mode = (self.folder / name).stat().st_size, 0o644
+            for name, document in documents.items():
+                data = json.dumps(document).encode()
+                _add(archive, name, len(data), io.BytesIO(data))
+            for name in ["oci-layout", *map(self._inside, sorted(digests))]:
                 with (self.folder / name).open("rb") as content:
-                    archive.addfile(entry, content)
+                    _add(archive, name, (self.folder / name).stat().st_size, content)
 
     def sizes(self) -> Iterator[str]:
         """A line an image: its size, and how much of it no other image has; uncompressed MB."""
@@ -134,6 +139,16 @@ class Layout:
             yield f"{image.reference:32} {total / 1e6:8.0f} MB, {own / 1e6:7.0f} MB of them its own"
         together = sum(map(self._size, {d for image in images for d in image.blobs}))
         yield f"{'together':32} {together / 1e6:8.0f} MB"
+
+    def _for_docker(self, images: list[LayoutImage]) -> list[dict[str, Any]]:
+        return [
+            {
+                "Config": self._inside(image.manifest["config"]["digest"]),
+                "RepoTags": [image.reference],
+                "Layers": [self._inside(digest) for digest in image.layers],
+            }
+            for image in images
+        ]
 
     @property
     def _notes_path(self) -> Path:
@@ -154,6 +169,12 @@ class Layout:
 
     def _inside(self, digest: str) -> str:
         return self.blob(digest).relative_to(self.folder).as_posix()
+
+
+def _add(archive: tarfile.TarFile, name: str, size: int, content: BinaryIO) -> None:
+    entry = tarfile.TarInfo(name)
+    entry.size, entry.mode = size, 0o644
+    archive.addfile(entry, content)
 
 
 def _read(path: Path) -> Any:

@@ -125,6 +125,21 @@ def test_the_archive_is_read_by_two_kinds_of_readers(layout: Layout) -> None:
     assert len(there) == 7 + 3
 
 
+def test_one_image_may_go_alone(layout: Layout) -> None:
+    output = io.BytesIO()
+    layout.write_archive(output, only={"tagloom/two:1"})
+    output.seek(0)
+    with tarfile.open(fileobj=output) as archive:
+        there = {member.name: archive.extractfile(member) for member in archive}
+        (entry,) = json.loads(there["index.json"].read())["manifests"]  # type: ignore[union-attr]
+        (docker,) = json.loads(there["manifest.json"].read())  # type: ignore[union-attr]
+    assert docker["RepoTags"] == ["tagloom/two:1"]
+    (two,) = (image for image in layout.images() if image.reference == "tagloom/two:1")
+    assert entry["digest"] == two.digest
+    blobs = {layout.blob(digest).relative_to(layout.folder).as_posix() for digest in two.blobs}
+    assert set(there) == {"oci-layout", "index.json", "manifest.json", *blobs}
+
+
 def test_a_reader_may_have_the_large_layer_already(layout: Layout) -> None:
     shared = layout.images()[0].layers[0]
     output = io.BytesIO()
