@@ -176,8 +176,8 @@ class Server:
         if found and not OLDEST <= (int(found[1]), int(found[2])) < (3, 0):
             oldest = ".".join(map(str, OLDEST))
             raise FailedPrecondition(
-                f"{self.url} is Kubeflow Pipelines {version}; Tagloom needs 2.x, at least {oldest} "
-                f"(it was made for {kfp.__version__}).",
+                f"{self.url} is Kubeflow Pipelines {version}; use a server of 2.x, at least "
+                f"{oldest} (Tagloom was made for {kfp.__version__}).",
                 reason="KUBEFLOW_VERSION",
                 url=self.url,
                 version=version,
