@@ -45,8 +45,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> None:
-    """Builds what the chosen tests need before the first of them begins, side by side: Go compiles,
-    while images are mostly copied. What fails is told by the tests that need it."""
+    """Begins to build what the chosen tests need, side by side: Go compiles, while images are
+    mostly copied. A test waits for what it needs and no longer, and tells what failed."""
     wanted = {
         name
         for item in session.items
@@ -55,14 +55,28 @@ def pytest_runtestloop(session: pytest.Session) -> None:
     }
     if session.config.option.collectonly:
         return
-    builds = session.config.stash[_BUILDS]
-    with ThreadPoolExecutor() as pool:
-        if wanted & {"programs"} and not lacking("none"):
-            builds["programs"] = pool.submit(
-                timed, session.config, "programs built", build_programs
-            )
-        if wanted & {"images", "node"} and not lacking("kubelet"):
-            builds["images"] = pool.submit(timed, session.config, "images built", build_images)
+    config, builds = session.config, session.config.stash[_BUILDS]
+    pool = ThreadPoolExecutor(3)
+    if wanted & {"programs"} and not lacking("none"):
+        builds["programs"] = pool.submit(timed, config, "programs built", build_programs)
+    if wanted & {"images", "node"} and not lacking("kubelet"):
+        builds["images"] = pool.submit(timed, config, "images built", build_images)
+    if "node" in wanted and {"programs", "images"} <= set(builds) and not _running_already():
+        builds["image store"] = pool.submit(load_when_built, config)
+    pool.shutdown(wait=False)
+
+
+def load_when_built(config: pytest.Config) -> Path:
+    """Has containerd unpack the images as soon as they are there."""
+    builds = config.stash[_BUILDS]
+    programs, layout = builds["programs"].result(), builds["images"].result()
+    store: Path = timed(config, "images loaded", lambda: load_images(programs, layout))
+    return store
+
+
+def _running_already() -> str:
+    """The folder of a kubelet's cluster to run the tests in."""
+    return os.environ.get("TAGLOOM_CLUSTER_DIR", "")
 
 
 def pytest_terminal_summary(
@@ -124,11 +138,11 @@ def node(request: pytest.FixtureRequest, programs: Path) -> Iterator[Cluster]:
 
     TAGLOOM_CLUSTER_DIR names one that runs already, which is left as it is at the end.
     """
-    if folder := os.environ.get("TAGLOOM_CLUSTER_DIR"):
+    need(request, "kubelet")
+    if folder := _running_already():
         yield Cluster(Path(folder), programs, "kubelet")
         return
-    layout = request.getfixturevalue("images")
-    store = timed(request.config, "images loaded", lambda: load_images(programs, layout))
+    store = request.config.stash[_BUILDS]["image store"].result()
     with running("kubelet", programs, image_store=store, gpus=2) as cluster:
         yield cluster
 

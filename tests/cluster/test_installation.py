@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,11 +18,10 @@ import pytest
 from live_cluster import Cluster
 from published_manifests import PROMETHEUS_OPERATOR, TRAINER, definitions
 
-from tests.k8s.manifests import EVERYTHING, OVERLAYS, SERVICES
+from tests.k8s.manifests import EVERYTHING, SERVICES, training_job
 
 CRDS = Path(__file__).parent / "crds"
 NEEDED = {"clustertrainingruntimes", "podmonitors", "prometheusrules"}
-FOLDERS = [*(f"k8s/overlays/{name}" for name in OVERLAYS), EVERYTHING]
 TIGHT = {
     "runAsNonRoot": True,
     "allowPrivilegeEscalation": False,
@@ -63,7 +63,7 @@ def cluster(control_plane: Cluster) -> Cluster:
     return control_plane
 
 
-@pytest.fixture
+@pytest.fixture(scope="class")
 def secrets(cluster: Cluster) -> Iterator[str]:
     """Made as the documentation says; the namespace is gone afterwards. What was printed."""
     done = cluster.run("k8s/create-secrets")
@@ -74,6 +74,26 @@ def secrets(cluster: Cluster) -> Iterator[str]:
         forget = '[{"op": "remove", "path": "/spec/claimRef"}]'
         if "claimRef" in volume["spec"]:
             cluster.kubectl("patch", "pv", volume["metadata"]["name"], "--type=json", "-p", forget)
+
+
+class TestKeys:
+    def test_keys_of_ones_own(self, cluster: Cluster) -> None:
+        try:
+            cluster.run("k8s/create-secrets", MINIO_ACCESS_KEY="mine", MINIO_SECRET_KEY='a "$`\\ b')
+            kept = cluster.get("secrets", "-n", "tagloom")["items"]
+            assert {each["metadata"]["name"] for each in kept} == {"tagloom-store", "tagloom-token"}
+            data = cluster.get("secret", "tagloom-store", "-n", "tagloom")["data"]
+            assert base64.b64decode(data["MINIO_ACCESS_KEY"]) == b"mine"
+            assert base64.b64decode(data["MINIO_SECRET_KEY"]) == b'a "$`\\ b'
+        finally:
+            cluster.kubectl("delete", "namespace", "tagloom", "--timeout=120s")
+
+    def test_no_rights_no_secrets(self, cluster: Cluster) -> None:
+        nobody = "kubectl --as=system:serviceaccount:default:default"
+        refused = cluster.run("k8s/create-secrets", check=False, KUBECTL=nobody)
+        assert refused.returncode != 0
+        assert "namespaces" in refused.stderr
+        assert "forbidden" in refused.stderr
 
 
 class TestSecrets:
@@ -101,37 +121,34 @@ class TestSecrets:
         assert again.stdout.count("is there already, and stays") == 3
         assert values() == first
 
-    def test_keys_of_ones_own(self, cluster: Cluster) -> None:
-        try:
-            cluster.run("k8s/create-secrets", MINIO_ACCESS_KEY="mine", MINIO_SECRET_KEY='a "$`\\ b')
-            kept = cluster.get("secrets", "-n", "tagloom")["items"]
-            assert {each["metadata"]["name"] for each in kept} == {"tagloom-store", "tagloom-token"}
-            data = cluster.get("secret", "tagloom-store", "-n", "tagloom")["data"]
-            assert base64.b64decode(data["MINIO_ACCESS_KEY"]) == b"mine"
-            assert base64.b64decode(data["MINIO_SECRET_KEY"]) == b'a "$`\\ b'
-        finally:
-            cluster.kubectl("delete", "namespace", "tagloom", "--timeout=120s")
 
-    def test_no_rights_no_secrets(self, cluster: Cluster) -> None:
-        nobody = "kubectl --as=system:serviceaccount:default:default"
-        refused = cluster.run("k8s/create-secrets", check=False, KUBECTL=nobody)
-        assert refused.returncode != 0
-        assert "namespaces" in refused.stderr
-        assert "forbidden" in refused.stderr
+def taken_without_a_word(cluster: Cluster, folder: str) -> None:
+    """Applies it from nothing, and again, which changes nothing."""
+    command = ("kubectl", "apply", "--server-side", "-k", folder)
+    done = cluster.run(*command)
+    assert done.stderr == ""
+    assert all(line.endswith("serverside-applied") for line in done.stdout.splitlines())
+    before = versions(cluster)
+    again = cluster.run(*command)
+    assert again.stderr == ""
+    assert {k: v for k, v in versions(cluster).items() if before.get(k) != v} == {}
 
 
 @pytest.mark.usefixtures("secrets")
-class TestApply:
-    @pytest.mark.parametrize("folder", FOLDERS)
-    def test_without_an_error_or_a_warning(self, cluster: Cluster, folder: str) -> None:
-        command = ("kubectl", "apply", "--server-side", "-k", folder)
-        done = cluster.run(*command)
-        assert done.stderr == ""
-        assert all(line.endswith("serverside-applied") for line in done.stdout.splitlines())
-        before = versions(cluster)
-        again = cluster.run(*command)
-        assert again.stderr == ""
-        assert {k: v for k, v in versions(cluster).items() if before.get(k) != v} == {}
+class TestSingleNode:
+    def test_is_taken_without_an_error_or_a_warning(self, cluster: Cluster) -> None:
+        taken_without_a_word(cluster, "k8s/overlays/single-node")
+
+
+@pytest.mark.usefixtures("secrets")
+class TestEverything:
+    def test_is_taken_without_an_error_or_a_warning(self, cluster: Cluster) -> None:
+        taken_without_a_word(cluster, EVERYTHING)
+
+
+@pytest.mark.usefixtures("secrets")
+class TestGuide:
+    """By the command of docs/install.md."""
 
     def test_as_the_documentation_says_it_and_everything_gets_ready(self, cluster: Cluster) -> None:
         done = cluster.run("kubectl", "apply", "-k", "k8s/overlays/single-node")
@@ -159,7 +176,6 @@ class TestApply:
         assert refused == []
 
     def test_the_experiment_is_taken_too(self, cluster: Cluster) -> None:
-        cluster.kubectl("apply", "-k", "k8s/overlays/single-node")
         done = cluster.run("kubectl", "apply", "-k", "examples/kubernetes")
         assert done.stderr == ""
         wait = ("wait", "-n", "tagloom", "--timeout=60s", "--for=condition=Complete")
@@ -179,8 +195,13 @@ class TestApply:
             assert 'violates PodSecurity "restricted:latest"' in done.stderr
         cluster.kubectl("create", "-f", "-", stdin=json.dumps(pod({})))
 
+
+@pytest.mark.usefixtures("secrets")
+class TestProduction:
+    def test_is_taken_without_an_error_or_a_warning(self, cluster: Cluster) -> None:
+        taken_without_a_word(cluster, "k8s/overlays/production")
+
     def test_a_drain_takes_one_pod_at_a_time(self, cluster: Cluster) -> None:
-        cluster.kubectl("apply", "--server-side", "-k", "k8s/overlays/production")
         wait = ("wait", "-n", "tagloom", "--timeout=120s", "--for=condition=Available")
         cluster.kubectl(*wait, "deployment/trainer")
 
@@ -189,8 +210,46 @@ class TestApply:
 
         cluster.wait("two healthy trainers", lambda: budget().get("currentHealthy") == 2)
         assert budget()["disruptionsAllowed"] == 1
-        pods = cluster.get("pods", "-n", "tagloom", "-l", "app.kubernetes.io/name=trainer")["items"]
-        assert len(pods) == 2
+        named = ("pods", "-n", "tagloom", "-l", "app.kubernetes.io/name=trainer")
+        first, second = (pod["metadata"]["name"] for pod in cluster.get(*named)["items"])
+        nodes = [each["metadata"]["name"] for each in cluster.get("nodes")["items"]]
+        cluster.kubectl("cordon", *nodes)  # so that no other pod can get ready
+        try:
+            assert evicted(cluster, first).returncode == 0
+            refused = evicted(cluster, second)
+            assert refused.returncode == 1
+            assert "disruption budget" in refused.stderr
+        finally:
+            cluster.kubectl("uncordon", *nodes)
+        cluster.wait("another trainer", lambda: budget().get("currentHealthy") == 2)
+        assert evicted(cluster, second).returncode == 0
+
+    def test_its_trainings_get_to_the_node_with_gpus(self, cluster: Cluster) -> None:
+        """Which has a taint, and a label that the settings ask for."""
+        job = training_job("production")
+        cluster.kubectl("create", "-f", "-", stdin=json.dumps(job))
+
+        def bound() -> list[Any]:
+            named = ("-n", "tagloom", "-l", "tagloom.dev/run=cats")
+            pods = cluster.get("pods", *named)["items"]
+            return [pod for pod in pods if pod["spec"].get("nodeName")]
+
+        (pod,) = cluster.wait("a pod on a node", bound)
+        assert pod["spec"]["nodeName"] == "gpu-0"
+        (container,) = pod["spec"]["containers"]
+        assert container["resources"]["limits"]["nvidia.com/gpu"] == "1"
+
+
+def evicted(cluster: Cluster, name: str) -> subprocess.CompletedProcess[str]:
+    """What `kubectl drain` asks for each pod."""
+    eviction = {
+        "apiVersion": "policy/v1",
+        "kind": "Eviction",
+        "metadata": {"name": name, "namespace": "tagloom"},
+    }
+    path = f"/api/v1/namespaces/tagloom/pods/{name}/eviction"
+    command = ("kubectl", "create", "--raw", path, "-f", "-")
+    return cluster.run(*command, stdin=json.dumps(eviction), check=False)
 
 
 def versions(cluster: Cluster) -> dict[str, str]:

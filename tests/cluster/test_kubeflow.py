@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,21 +85,28 @@ def done(installed: Installed, tmp_path_factory: pytest.TempPathFactory) -> Iter
             env=cluster.environment,
             check=True,
         )
-    (folder / "experiment.yaml").write_text(FILE)
     launcher = PodLauncher(cluster, NAMESPACE, folder / "kept")
-    clean = {key: value for key, value in os.environ.items() if not key.startswith("TAGLOOM_")}
     with KubeflowServer(launcher) as server:
-        command = [sys.executable, "-m", "tagloom.cli", "run", str(folder / "experiment.yaml")]
-        ran = subprocess.run(
-            [*command, "--kubeflow", server.url, "--json"],
-            cwd=ROOT,
-            env={**clean, "HOME": str(folder), "PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-            timeout=900,
-            check=False,
-        )
+        ran = submitted(server, folder, "--json")
         yield Done(server, launcher, ran.returncode, ran.stdout, ran.stderr)
+
+
+def submitted(
+    server: KubeflowServer, folder: Path, *options: str
+) -> subprocess.CompletedProcess[str]:
+    """The experiment, by the command of docs/kubeflow.md: as a client outside of the cluster."""
+    (folder / "experiment.yaml").write_text(FILE)
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("TAGLOOM_")}
+    command = [sys.executable, "-m", "tagloom.cli", "run", str(folder / "experiment.yaml")]
+    return subprocess.run(
+        [*command, "--kubeflow", server.url, *options],
+        cwd=ROOT,
+        env={**clean, "HOME": str(folder), "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+    )
 
 
 def test_every_step_ran_in_its_image_and_the_experiment_is_complete(
@@ -132,3 +140,16 @@ def test_the_artifacts_are_what_kubeflows_page_shows(done: Done) -> None:
 def test_progress_came_from_the_pods_logs(done: Done) -> None:
     for says in ("collect: ", "train (scratch, ada): ", "evaluate (scratch, ada): ", "close: succ"):
         assert says in done.err
+
+
+def test_a_server_of_another_version_gets_no_run(done: Done, tmp_path: Path) -> None:
+    began = time.monotonic()
+    with KubeflowServer(done.launcher, version="2.3.0") as server:
+        ran = submitted(server, tmp_path)
+    assert time.monotonic() - began < 60
+    assert ran.returncode == 1
+    (line,) = ran.stderr.splitlines()
+    assert line.endswith(" [KUBEFLOW_VERSION]")
+    assert "Kubeflow Pipelines 2.3.0" in line
+    assert "2.14" in line
+    assert not server.runs

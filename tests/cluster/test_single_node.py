@@ -161,6 +161,15 @@ def test_the_training_is_killed_and_another_pod_goes_on(
     check_history(installed, run, attempts=2)
 
 
+def test_what_is_done_stays_so(often_saved: Installed) -> None:
+    """Nothing starts either of them again."""
+    runs = ("runs/trainer-killed", "runs/training-killed")
+    before = [all_pods(often_saved, run) for run in runs]
+    assert [len(pods) for pods in before] == [1, 2]
+    time.sleep(10)
+    assert [all_pods(often_saved, run) for run in runs] == before
+
+
 def train(installed: Installed, run: str, dataset: str) -> Any:
     """A client that trains and waits; the training is in full swing when this returns."""
     command = ["-m", "tagloom.cli", "train", "--json", "--run", run.removeprefix("runs/")]
@@ -197,7 +206,3 @@ def check_history(installed: Installed, run: str, *, attempts: int) -> None:
     assert len(jobs) == 1
     snapshots = installed.tagloom("ls", f"{run}/snapshots")
     assert [snapshot["kimg"] for snapshot in snapshots] == [0, 0.32, 0.64]
-    # The operation is done, and stays so: nothing starts it again.
-    before = all_pods(installed, run)
-    time.sleep(10)
-    assert all_pods(installed, run) == before

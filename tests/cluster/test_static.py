@@ -11,15 +11,11 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
-from services.trainer.launch.interface import Assignment
-from services.trainer.launch.manifests import job_manifest
-from services.trainer.launch.settings import JobSettings
-from tests.k8s.manifests import EVERYTHING, containers, environment, one, overlay, render
+from tests.k8s.manifests import EVERYTHING, overlay, render, training_job
 from tools.minio_build import cache
 
 CHECKOV = "checkov==3.3.30"
@@ -48,30 +44,12 @@ CHECKOV_EXCLUSIONS = {
 }
 
 
-def training_job() -> dict[str, Any]:
-    """The Job that the trainer makes with the single node's settings."""
-    objects = overlay("single-node")
-    trainer = one(objects, "Deployment", "trainer")
-    (server,) = containers(
-        {"spec": {"containers": trainer["spec"]["template"]["spec"]["containers"]}}
-    )
-    settings = JobSettings.from_environment(environment(objects, server), "job")
-    assignment = Assignment(store_url="s3://tagloom", run_id="cats", operation="operations/x.y")
-    job = job_manifest(settings, assignment, "s3://tagloom")
-    job["metadata"]["namespace"] = "tagloom"
-    (container,) = job["spec"]["template"]["spec"]["containers"]
-    # As the API server fills it in: where only a limit is given, so much is requested.
-    needs = container["resources"]
-    needs["requests"] = needs["limits"] | needs["requests"]
-    return job
-
-
 @pytest.fixture(scope="module", params=["single-node", "production", "everything"])
 def rendered(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file with the overlay, an experiment's Job and a training's: all pods that there are."""
     name = str(request.param)
     objects = render(EVERYTHING) if name == "everything" else overlay(name)
-    jobs = [*render("examples/kubernetes"), training_job()]
+    jobs = [*render("examples/kubernetes"), training_job("single-node")]
     if name == "production":  # its trainings ask the registry, too
         for job in jobs:
             for container in (

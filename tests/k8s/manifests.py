@@ -13,6 +13,10 @@ from typing import Any
 
 import yaml
 
+from services.trainer.launch.interface import Assignment
+from services.trainer.launch.manifests import job_manifest
+from services.trainer.launch.settings import JobSettings
+
 ROOT = Path(__file__).resolve().parents[2]
 K8S = ROOT / "k8s"
 OVERLAYS = ("single-node", "production")
@@ -95,3 +99,21 @@ def environment(objects: tuple[Manifest, ...], container: Manifest) -> dict[str,
         else:
             values[entry["name"]] = "secret" if "secretKeyRef" in entry["valueFrom"] else "1"
     return values
+
+
+def training_job(name: str) -> Manifest:
+    """The Job that the trainer of this overlay makes for a run `cats`.
+
+    As the API server fills it in: where only a limit is given, so much is requested.
+    """
+    objects = overlay(name)
+    pod = one(objects, "Deployment", "trainer")["spec"]["template"]
+    (server,) = pod["spec"]["containers"]
+    settings = JobSettings.from_environment(environment(objects, server), "job")
+    assignment = Assignment(store_url="s3://tagloom", run_id="cats", operation="operations/x.y")
+    job = job_manifest(settings, assignment, "s3://tagloom")
+    job["metadata"]["namespace"] = "tagloom"
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    needs = container["resources"]
+    needs["requests"] = needs["limits"] | needs["requests"]
+    return job

@@ -33,6 +33,7 @@ class Pod:
     uid: str
     phase: str
     restarts: int
+    ready: bool = False
 
     @classmethod
     def of(cls, document: Any) -> Pod:
@@ -43,6 +44,7 @@ class Pod:
             document["metadata"]["uid"],
             document["status"]["phase"],
             sum(status["restartCount"] for status in statuses),
+            bool(statuses) and all(status["ready"] for status in statuses),
         )
 
 
@@ -98,7 +100,7 @@ class Installed:
 
     @contextlib.contextmanager
     def settings(self, service: str, **data: str) -> Iterator[None]:
-        """Other settings for a service, which is started anew, and again at the end."""
+        """Other settings for a service, whose pods are replaced, and again at the end."""
         before = self.get("configmap", f"tagloom-{service}")["data"]
         self.configure(service, data)
         try:
@@ -107,20 +109,24 @@ class Installed:
             self.configure(service, {key: before.get(key) for key in data})
 
     def configure(self, service: str, data: Mapping[str, str | None]) -> None:
-        """Changes a service's ConfigMap and starts it anew; None takes a setting away.
+        """Changes a service's ConfigMap and replaces its pods; None takes a setting away.
 
-        Returns when the pods with the old settings are gone, for which a rollout does not wait.
+        They are not left the time to drain, in which some calls would still meet the old settings:
+        that a rolling update loses none has a test of its own. Returns when the new ones are ready.
         """
         patch = json.dumps({"data": data})
         self.kubectl("patch", "configmap", f"tagloom-{service}", "--type=merge", "-p", patch)
-        self.kubectl("rollout", "restart", f"deployment/{service}")
-        self.kubectl("rollout", "status", f"deployment/{service}", "--timeout=300s")
-        replicas = self.get("deployment", service)["spec"]["replicas"]
-        self.cluster.wait(
-            f"the end of {service}'s old pods",
-            lambda: len(self.pods(name=service)) == replicas,
-            seconds=120,
-        )
+        before = {pod.uid for pod in self.pods(name=service)}
+        selector = f"app.kubernetes.io/name={service}"
+        self.kubectl("delete", "pods", "-l", selector, "--grace-period=1")
+
+        def replaced() -> bool:
+            pods = self.pods(name=service)
+            return len(pods) == len(before) and all(
+                pod.ready and pod.uid not in before for pod in pods
+            )
+
+        self.cluster.wait(f"{service} with new settings", replaced, seconds=300)
 
     def keys(self, prefix: str) -> list[str]:
         """What lies in the store below a prefix."""
