@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
+from pathlib import Path
 
 import install_guide
+import pytest
 from install_guide import blocks
 
 from tests.k8s.manifests import ROOT, containers, one, overlay, pod_templates, render
@@ -53,3 +56,20 @@ def test_the_photos_get_to_where_the_experiment_looks_for_them() -> None:
     experiment = (ROOT / "examples/kubernetes/experiment.yaml").read_text(encoding="utf-8")
     (folder,) = re.findall(r"collect: \{folder: (\S+)\}", experiment)
     assert f"mkdir -p {folder} && tar -C {folder} -x" == unpack
+
+
+@pytest.mark.parametrize("given", ["MINIO_ACCESS_KEY", "MINIO_SECRET_KEY"])
+def test_half_a_pair_of_keys_makes_no_secret(given: str, tmp_path: Path) -> None:
+    """Else its other half would be a random one, and the store would refuse them later."""
+    called = tmp_path / "called"
+    done = subprocess.run(
+        [str(ROOT / "k8s" / "create-secrets")],
+        env={"PATH": os.environ["PATH"], "KUBECTL": f"touch {called}", given: "mine"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "give both" in line
+    assert not called.exists()

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 import tomllib
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
+from pathlib import Path
 
 import kubernetes_validate
 import pytest
+import yaml
 
 from services.scraper.instagram.settings import InstagramSettings
 from tagloom.folders import allowed_roots
@@ -25,6 +29,7 @@ from tests.k8s.manifests import (
     containers,
     environment,
     find,
+    kubectl,
     one,
     overlay,
     pod_templates,
@@ -58,6 +63,14 @@ def amount(quantity: str) -> Decimal:
     return Decimal(number) * factor[unit]
 
 
+def images_of(objects: tuple[Manifest, ...]) -> list[str]:
+    """Of all pods, those of trainings among them."""
+    images = [c["image"] for _, template in pod_templates(objects) for c in containers(template)]
+    for settings in (each for each in objects if each["kind"] == "ConfigMap"):
+        images += [v for k, v in settings["data"].items() if k.endswith("_IMAGE")]
+    return images
+
+
 class TestForm:
     @pytest.mark.parametrize("version", ["1.29", kubernetes_validate.latest_version()])
     def test_schemas(self, objects: tuple[Manifest, ...], version: str) -> None:
@@ -75,18 +88,30 @@ class TestForm:
         assert len(set(names)) == len(names)
 
     def test_images_carry_the_projects_version(self, objects: tuple[Manifest, ...]) -> None:
-        images = [
-            c["image"] for _, template in pod_templates(objects) for c in containers(template)
-        ]
-        for settings in (each for each in objects if each["kind"] == "ConfigMap"):
-            images += [v for k, v in settings["data"].items() if k.endswith("_IMAGE")]
+        images = images_of(objects)
         assert images
         for image in images:
             assert re.fullmatch(rf"tagloom/[a-z-]+:{re.escape(VERSION)}", image), image
 
-    def test_renaming_images_renames_the_launchers_too(self) -> None:
-        copies = [(K8S / "overlays" / name / "image-fields.yaml").read_text() for name in OVERLAYS]
-        assert {*copies, (K8S / "base/image-fields.yaml").read_text()} == {copies[0]}
+    @pytest.mark.parametrize("name", OVERLAYS)
+    def test_a_registry_named_in_the_overlay_reaches_every_pod_and_the_launcher(
+        self, name: str, tmp_path: Path
+    ) -> None:
+        shutil.copytree(K8S, tmp_path / "k8s")
+        folder = tmp_path / "k8s" / "overlays" / name
+        images = sorted(set(images_of(overlay(name))))
+        names = [image.partition(":")[0] for image in images]
+        entries = [
+            f"- {{name: {each}, newName: registry.example/{each}, digest: sha256:{'0' * 64}}}\n"
+            for each in names
+        ]
+        with (folder / "kustomization.yaml").open("a") as file:
+            file.write("images:\n" + "".join(entries))
+        done = subprocess.run(
+            [kubectl(), "kustomize", str(folder)], capture_output=True, text=True, check=True
+        )
+        renamed = set(images_of(tuple(yaml.safe_load_all(done.stdout))))
+        assert renamed == {f"registry.example/{each}@sha256:{'0' * 64}" for each in names}
 
     def test_labels(self, objects: tuple[Manifest, ...]) -> None:
         for owner, template in pod_templates(objects):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Callable
 from typing import Any
@@ -143,6 +144,38 @@ def test_a_drained_node_is_no_failure(
     assert following.result.result(PATIENCE_S).state == "succeeded"
     assert len(played_node.commands) == 2
     assert "failed" not in jobs(plane)["train-r"]["status"]
+    assert images_seen("r") == IMAGES
+
+
+def test_a_queue_admits_preempts_and_admits_again(
+    plane: Plane,
+    played_node: PlayedNode,
+    store: Store,
+    make_run: Callable[..., Run],
+    follow: Callable[..., Any],
+    images_seen: Callable[[str], int],
+) -> None:
+    """All that Kueue does to a Job is to suspend it and to take that back, as is done here."""
+
+    def suspend(value: bool) -> None:
+        patch = json.dumps({"spec": {"suspend": value}})
+        plane.kubectl("patch", "job", job_name("r"), "-n", "tagloom", "--type=merge", "-p", patch)
+
+    words = "Waits in the queue training until Kueue admits it"
+    following = follow(make_run("r", **LONG), queue="training", retries=0)
+    wait_until("it waits", lambda: following.heard(words), 60)
+    assert jobs(plane)["train-r"]["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "training"
+    assert not played_node.commands
+    suspend(False)
+    wait_until("it trains", lambda: images_seen("r"))
+    suspend(True)
+    wait_until("it waits again", lambda: following.said[-1].startswith(words), 60)
+    reached = images_seen("r")
+    assert reached < IMAGES
+    suspend(False)
+    assert following.result.result(PATIENCE_S).state == "succeeded"
+    assert len(played_node.commands) == 2
+    assert records.read_run(store, "r").attempts == 2
     assert images_seen("r") == IMAGES
 
 
