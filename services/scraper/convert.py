@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 
 from services.scraper.films import MAX_FRAMES
@@ -34,7 +35,11 @@ __all__ = [
 ]
 
 _DEFAULT_POSTS, _MOST_POSTS = 1000, 1_000_000
-_HASHTAG = re.compile(r"\w{1,150}")
+_MOST_HASHTAG = 150
+_HASHTAG_KINDS = ("L", "M", "N", "Pc", "So", "Sk")
+"""Unicode's letters, marks (vowels of Hindi or Thai), digits, `_`, and emoji with their colours"""
+_JOINERS = "\u200c\u200d"
+"""within Persian words, and within emoji of several"""
 _PROFILE = re.compile(r"[A-Za-z0-9._]{1,30}")
 _PREFIX = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^/]+)*")
 _MOST_URLS, _MOST_URL_BYTES = 1000, 256 * 1024
@@ -221,15 +226,14 @@ def takedown_message(takedown: Takedown) -> scraper_pb2.Takedown:
 
 def _names(first: str, more: Iterable[str], sign: str, field: str) -> tuple[str, ...]:
     """Hashtags or profiles, lower-case, each once. Raises InvalidArgument naming the field."""
-    pattern = _HASHTAG if sign == "#" else _PROFILE
     found: dict[str, None] = {}
     for given in (first, *more):
-        name = given.removeprefix(sign)
-        if not pattern.fullmatch(name):
+        name = unicodedata.normalize("NFC", given.removeprefix(sign))
+        if not (_is_hashtag(name) if sign == "#" else _PROFILE.fullmatch(name)):
             if sign == "#":
                 raise InvalidArgument(
-                    f"{given[:80]!r} is not a hashtag; write letters, digits and '_', at most "
-                    "150, without '#'.",
+                    f"{given[:80]!r} is not a hashtag; write letters, digits, '_' and emoji, "
+                    f"at most {_MOST_HASHTAG}, without '#'.",
                     reason="HASHTAG_INVALID",
                     field=field,
                 )
@@ -241,6 +245,14 @@ def _names(first: str, more: Iterable[str], sign: str, field: str) -> tuple[str,
             )
         found[name.lower()] = None
     return tuple(found)
+
+
+def _is_hashtag(name: str) -> bool:
+    return (
+        0 < len(name) <= _MOST_HASHTAG
+        and not all(c in _JOINERS for c in name)
+        and all(c in _JOINERS or unicodedata.category(c).startswith(_HASHTAG_KINDS) for c in name)
+    )
 
 
 def _options(options: scraper_pb2.PostOptions) -> PostOptions:

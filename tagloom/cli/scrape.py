@@ -233,7 +233,8 @@ def _name_list(source: scraper_pb2.UrlsSource, path: Path, *, away: bool) -> Non
     """By its path; a short one that lies here goes to services elsewhere within the request."""
     if away and path.is_file() and path.stat().st_size <= _SMALL_BYTES:
         lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
-        found = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+        stripped = (line.strip() for line in lines)
+        found = [line for line in stripped if line and not line.startswith("#")]
         if 0 < len(found) <= _FEW:
             source.urls.extend(found)
             return

@@ -5,6 +5,9 @@
     leases/operations/<service>/<id>   who works on it (tagloom.store.lease)
 
 Ids begin with the time of creation, so that keys sort by age.
+
+During a rolling update servers of two versions read and write the same records: what a newer one
+added is kept by an older one that changes the rest (docs/adr/0032-records-outlive-versions.md).
 """
 
 from __future__ import annotations
@@ -67,9 +70,9 @@ class State(StrEnum):
 
 
 class WaitRecord(BaseModel):
-    """What an operation waits for (`tagloom.progress.Wait`)."""
+    """What an operation waits for (`tagloom.progress.Wait`). Unknown fields are kept."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="allow")
 
     reason: str
     until: datetime | None = None
@@ -93,9 +96,12 @@ class WaitRecord(BaseModel):
 
 
 class Record(BaseModel):
-    """The durable form of one operation. Protobuf parts are in protobuf's own JSON."""
+    """The durable form of one operation. Protobuf parts are in protobuf's own JSON.
 
-    model_config = ConfigDict(extra="forbid")
+    Fields of a newer version are kept as they are, through every change (`swap`).
+    """
+
+    model_config = ConfigDict(extra="allow")
 
     schema_version: Literal[1] = 1
     service: str
@@ -186,6 +192,20 @@ class Record(BaseModel):
             )
         return request
 
+    def asks_for_more_than(self, request_type: type[Message]) -> bool:
+        """Whether the request holds fields or values that this version of its type does not know:
+        done by this server, it would silently be something else than what was asked for."""
+        try:
+            json_format.ParseDict(self.request, any_pb2.Any())
+        except json_format.ParseError:
+            packed = any_pb2.Any()
+            try:
+                json_format.ParseDict(self.request, packed, ignore_unknown_fields=True)
+            except json_format.ParseError:
+                return False  # damaged; `unpack_request` says so
+            return packed.TypeName() == request_type.DESCRIPTOR.full_name
+        return False
+
     def to_json(self) -> bytes:
         """The bytes to store."""
         return self.model_dump_json(indent=1).encode()
@@ -205,9 +225,10 @@ class Record(BaseModel):
 
 
 class RequestRecord(BaseModel):
-    """Which operation a request id stands for, and what was asked."""
+    """Which operation a request id stands for, and what was asked. Written once, never changed:
+    fields of a newer version are passed over."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="ignore")
 
     schema_version: Literal[1] = 1
     service: str

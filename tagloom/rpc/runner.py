@@ -126,6 +126,10 @@ class Runner:
             if record.method not in operations.handlers:
                 _log.warning("%s: no handler for %s, left alone", record.name, record.method)
                 continue
+            handler = operations.handlers[record.method]
+            if not record.cancel_requested and record.asks_for_more_than(handler.request_type):
+                _log.warning("%s: asked of a newer version, left to a server of it", record.name)
+                continue
             lease = await operations.io(self._try_acquire, record.id)
             if lease is None:
                 continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -15,6 +16,8 @@ from tagloom.errors import InvalidArgument
 __all__ = ["InstagramSettings", "Session"]
 
 _PREFIX = "TAGLOOM_INSTAGRAM_"
+_COOKIE = re.compile(r"[!-:<-~]+=(?! )[ -:<-~]*(?<! )")
+"""printable ASCII without semicolons, nor spaces at an end"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,10 @@ class Session:
                 raise ValueError
             if not cookies["sessionid"] or not cookies["csrftoken"]:
                 raise ValueError
-        except (ValueError, KeyError, TypeError, AttributeError):
+            # What a header cannot carry: whoever tries to send it quotes it in the error.
+            if not all(_COOKIE.fullmatch(f"{name}={value}") for name, value in cookies.items()):
+                raise ValueError
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             # `from None`: the cause of a JSON error quotes what it could not read.
             raise InvalidArgument(
                 f'{origin} is no Instagram session: write JSON {{"username": …, "cookies": '
@@ -126,7 +132,7 @@ def _session(text: str) -> Session:
     if text.startswith("{"):
         return Session.parse(text, variable)
     try:
-        content = Path(text).read_text(encoding="utf-8")
+        content = Path(text).read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "it is no text"
         raise InvalidArgument(

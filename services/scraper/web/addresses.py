@@ -20,6 +20,9 @@ __all__ = ["BadAddress", "Resolver", "Target", "parse", "redirected"]
 
 _REMEMBERED_S = 300.0
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_UNICAST = ipaddress.ip_network("2000::/3")
+"""all of IPv6's open internet (RFC 4291, IANA); what Python calls global is more than that: the old
+site-local addresses, IPv4-compatible ones such as ::127.0.0.1"""
 _PORTS = {"http": 80, "https": 443}
 _SAFE = "/?:@!$&'()*+,;=-._~%[]"
 
@@ -130,4 +133,6 @@ class Resolver:
                 return all(self._may_reach(str(part)) for part in address.teredo)
             if address in _NAT64:
                 return self._may_reach(str(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)))
+            if address not in _UNICAST:
+                return False
         return address.is_global and not address.is_multicast

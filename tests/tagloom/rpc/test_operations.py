@@ -24,6 +24,8 @@ from tagloom.errors import DataLoss, InvalidArgument
 from tagloom.rpc import records
 from tagloom.rpc.background import BackgroundServer
 from tagloom.rpc.errors import from_rpc_error, from_status
+from tagloom.rpc.job import Job
+from tagloom.rpc.service import Kit
 from tagloom.rpc.settings import Settings
 from tagloom.store import Store, open_store
 from tagloom.store.lease import acquire
@@ -596,6 +598,102 @@ def test_a_record_of_an_unknown_message_type_is_said_to_be(tmp_path: Path) -> No
         record.to_operation()
     with pytest.raises(DataLoss, match=r"google\.protobuf\.Struct"):
         record.unpack_request(operation_pb2.OperationMetadata)
+
+
+def _newer(record: records.Record) -> dict[str, Any]:
+    """The record as a server of a later version writes it."""
+    document: dict[str, Any] = json.loads(record.to_json())
+    document["priority"] = {"class": "low", "rank": 2**70, "finish": None}
+    document["wait"] = {"reason": "QUOTA", "quota": 3.5}
+    return document
+
+
+def test_what_a_newer_server_wrote_survives_an_older_ones_change(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    record = _unstored(name="a")
+    key = records.record_key(record.service, record.id)
+    written = _newer(record)
+    store.put(key, json.dumps(written).encode())
+
+    def advance(record: records.Record) -> bool:
+        record.done = 7
+        return True
+
+    changed = records.swap(store, record.service, record.id, advance)
+    assert metadata_of(changed.to_operation()).wait.reason == "QUOTA"
+    kept = json.loads(store.get(key))
+    assert (kept["done"], kept["priority"]) == (7, written["priority"])
+    assert kept["wait"]["quota"] == 3.5
+    assert kept.keys() == written.keys()
+
+
+def test_a_newer_servers_operation_is_done_and_its_fields_stay(
+    store: Store, operations: Operations
+) -> None:
+    record = _unstored(name="newer")
+    written = _newer(record)
+    store.put(records.record_key(record.service, record.id), json.dumps(written).encode())
+    assert total_of(operations.wait(record.name)) == 3
+    kept = json.loads(store.get(records.record_key(record.service, record.id)))
+    assert (kept["state"], kept["priority"]) == ("succeeded", written["priority"])
+    assert kept["wait"] is None  # the owner's own word
+
+
+def test_a_newer_claim_of_a_request_id_is_read() -> None:
+    claim = records.RequestRecord(service="echo", operation_id="1", method="Count", fingerprint="f")
+    newer = json.dumps(json.loads(claim.to_json()) | {"caller": "somebody"}).encode()
+    assert records.RequestRecord.from_json(newer, "id") == claim
+
+
+def test_another_schema_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    record = _unstored(name="a")
+    key = records.record_key(record.service, record.id)
+    data = json.dumps(_newer(record) | {"schema_version": 2}).encode()
+    store.put(key, data)
+    with pytest.raises(DataLoss, match="left as it is"):
+        records.swap(store, record.service, record.id, lambda record: True)
+    assert store.get(key) == data
+
+
+def test_a_request_with_more_than_this_version_knows_is_left_to_a_newer_one() -> None:
+    packed = records.pack(operation_pb2.OperationMetadata(method="Count"))
+    for asked in (packed | {"deadline": "1s"}, packed | {"wait": {"reason": "x", "quota": 1}}):
+        record = _unstored(name="a", request=asked)
+        assert record.asks_for_more_than(operation_pb2.OperationMetadata)
+    for asked in (packed, packed | {"phase": 3}, {"@type": "type.googleapis.com/no.Such"}):
+        record = _unstored(name="a", request=asked)
+        assert not record.asks_for_more_than(operation_pb2.OperationMetadata)
+    assert not _unstored(name="a").asks_for_more_than(Struct)
+
+
+def test_a_server_takes_no_request_that_it_would_do_by_half(tmp_path: Path) -> None:
+    """Unless it is to be cancelled: that, every version knows."""
+    begun: list[str] = []
+
+    async def work(request: operation_pb2.OperationMetadata, job: Job) -> Struct:
+        begun.append(request.method)
+        return Struct()
+
+    def register(kit: Kit) -> None:
+        kit.operations.handle("Work", operation_pb2.OperationMetadata, Struct, work)
+
+    store = open_store(str(tmp_path))
+    known = records.pack(operation_pb2.OperationMetadata(method="known"))
+    newer = records.pack(operation_pb2.OperationMetadata(method="newer")) | {"deadline": "1s"}
+    first = _record(store, name="a", method="Work", request=newer)
+    second = _record(store, name="b", method="Work", request=known)
+    settings = Settings(store=str(tmp_path), address="127.0.0.1:0", grace_s=2.0)
+    with (
+        BackgroundServer({"echo": register}, settings) as server,
+        grpc.insecure_channel(server.address) as channel,
+    ):
+        operations = Operations(channel)
+        assert operations.wait(second.name).done  # the queue is not held up
+        assert records.read(store, "echo", first.id)[0].state is records.State.QUEUED
+        operations.cancel(first.name)
+        assert operations.wait(first.name).error.code == code_pb2.CANCELLED
+        assert begun == ["known"]
 
 
 def test_ids_sort_by_age() -> None:

@@ -62,6 +62,13 @@ def test_no_secret_is_shown() -> None:
         '{"username": "a", "cookies": {"sessionid": "SECRET", "csrftoken": 3}}',
         '{"username": "a", "cookies": ["SECRET"]}',
         '{"username": "a", "cookies": {"sessionid": "SECRET"}',
+        # What no header can carry: sending it would end in an error that quotes it.
+        '{"username": "a", "cookies": {"sessionid": "SECRET\\n", "csrftoken": "c"}}',
+        '{"username": "a", "cookies": {"sessionid": "SECRET\\r\\nX: y", "csrftoken": "c"}}',
+        '{"username": "a", "cookies": {"sessionid": "SECRET; a=b", "csrftoken": "c"}}',
+        '{"username": "a", "cookies": {"sessionid": "SECRET\\u20ac", "csrftoken": "c"}}',
+        '{"username": "a", "cookies": {"sessionid": "c", "csrftoken": "c", "SECRET\\n": "c"}}',
+        '{"SECRET":' * 100_000,
     ],
 )
 def test_a_bad_session_is_refused_without_being_repeated(tmp_path: Path, text: str) -> None:
@@ -73,6 +80,14 @@ def test_a_bad_session_is_refused_without_being_repeated(tmp_path: Path, text: s
     while error is not None:  # the whole chain of causes would be logged
         assert "SECRET" not in f"{error!r}{error.args}"
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+
+
+def test_a_file_that_begins_with_a_mark_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "session.json"
+    file.write_text(json.dumps(SESSION), encoding="utf-8-sig")
+    settings = InstagramSettings.from_environment({"TAGLOOM_INSTAGRAM_SESSION": str(file)})
+    assert settings.session is not None
+    assert settings.session.cookies == COOKIES
 
 
 @given(st.binary())

@@ -111,7 +111,10 @@ def test_addresses_that_are_never_asked(web: WebServer, store: Store, jpeg: byte
 
 @pytest.mark.parametrize(
     "host",
-    ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "2130706433", "0x7f.1", "0.0.0.0"],
+    [
+        *("127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "2130706433", "0x7f.1"),
+        *("0.0.0.0", "[::127.0.0.1]", "[64:ff9b::7f00:1]", "[2002:7f00:1::]", "[fec0::1]"),
+    ],
 )
 def test_this_machine_is_not_the_web(
     web: WebServer, store: Store, monkeypatch: pytest.MonkeyPatch, host: str
