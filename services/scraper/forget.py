@@ -28,6 +28,8 @@ from tagloom.store.interface import ObjectNotFound, PreconditionFailed, Store
 __all__ = ["Target", "Takedown", "drop_forgotten", "forget", "parse_target"]
 
 _HASH = re.compile(r"[0-9a-f]{64}")
+_NEARLY_A_HASH = re.compile(r"[0-9a-fA-F]{24,}")
+"""shortcodes have 11 characters, those of private profiles up to 39, of 64 kinds"""
 _ADDRESS = re.compile(r"https?://(?:www\.)?instagram\.com/(?:[\w.]+/)?(?:p|reel|tv)/([\w-]+)/?.*")
 
 
@@ -56,11 +58,19 @@ class Takedown:
 def parse_target(text: str) -> Target:
     """A SHA-256 in hex, a post's shortcode, or the address of a post.
 
-    Raises InvalidArgument (INVALID_POST).
+    Raises InvalidArgument (INVALID_POST, INVALID_SHA256).
     """
     text = text.strip()
     if _HASH.fullmatch(text.lower()):
         return Target(image=text.lower())
+    if _NEARLY_A_HASH.fullmatch(text):
+        # Taken for a shortcode, it would be answered with "forgotten", and the image would stay.
+        raise InvalidArgument(
+            f"{text[:80]!r} is neither a SHA-256, which has 64 digits (it has {len(text)}), nor a "
+            "post's shortcode; copy the whole hash.",
+            reason="INVALID_SHA256",
+            field="post",
+        )
     if found := _ADDRESS.fullmatch(text):
         text = found.group(1)
     layout.forgotten_post(text)

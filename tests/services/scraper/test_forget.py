@@ -179,6 +179,11 @@ def test_what_is_not_a_target() -> None:
     for text in ("", "no post", "../x", "https://example.org/p/abc/", "a" * 65):
         with pytest.raises(InvalidArgument):
             parse_target(text)
+    for text in ("a" * 63, "F0" * 33, "0" * 40):
+        with pytest.raises(InvalidArgument, match=f"it has {len(text)}") as caught:
+            parse_target(text)
+        assert caught.value.reason == "INVALID_SHA256"
+    assert parse_target("Deadbeef123") == Target(post="Deadbeef123")
     assert parse_target("A" * 64) == Target(image="a" * 64)
     assert parse_target("https://instagram.com/reel/Cabc-_1/") == Target(post="Cabc-_1")
 
