@@ -36,10 +36,10 @@ __all__ = [
 
 _DEFAULT_POSTS, _MOST_POSTS = 1000, 1_000_000
 _MOST_HASHTAG = 150
-_HASHTAG_KINDS = ("L", "M", "N", "Pc", "So", "Sk")
-"""Unicode's letters, marks (vowels of Hindi or Thai), digits, `_`, and emoji with their colours"""
-_JOINERS = "\u200c\u200d"
-"""within Persian words, and within emoji of several"""
+_HASHTAG_KINDS = ("L", "M", "N", "Pc", "So")
+"""Unicode's letters, marks (vowels of Hindi or Thai), digits, `_`, and emoji"""
+_JOINERS = "\u200c\u200d\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff"
+"""within Persian words, and within emoji: of several, and their colours"""
 _PROFILE = re.compile(r"[A-Za-z0-9._]{1,30}")
 _PREFIX = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^/]+)*")
 _MOST_URLS, _MOST_URL_BYTES = 1000, 256 * 1024

@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unicodedata import category
 
 import click
 
@@ -20,6 +21,8 @@ __all__ = ["collection_command"]
 
 _LAYOUTS = ("flat", "tag", "date")
 _UNSAFE = re.compile(r"[^\w.-]+")
+_KEPT = re.compile(r"[\u200c\u200d\U0001f3fb-\U0001f3ff]")
+"""what joins emoji and words, and skin colours"""
 _MAX_NAME = 80
 
 
@@ -104,4 +107,10 @@ def file_name(item: scraper_pb2.Item, data: bytes) -> str:
 
 
 def _safe(name: str) -> str:
-    return _UNSAFE.sub("_", name).strip("._")
+    # Marks and emoji are kept: without them, tags of some scripts would share a folder.
+    return _UNSAFE.sub(lambda found: _plain(found.group()), name).strip("._")
+
+
+def _plain(text: str) -> str:
+    kept = (c if _KEPT.fullmatch(c) or category(c).startswith(("M", "So")) else "\n" for c in text)
+    return re.sub("\n+", "_", "".join(kept))

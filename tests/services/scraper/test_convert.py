@@ -39,7 +39,21 @@ def test_one_written_in_several_ways_is_one() -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        *("", "#", "##a", " cats", "two words", "a-b", "a/b", "../a", "a?b", "a#b", "a%20b"),
+        *(
+            "",
+            "#",
+            "##a",
+            " cats",
+            "two words",
+            "a-b",
+            "a/b",
+            "../a",
+            "a?b",
+            "a#b",
+            "a^b",
+            "`a",
+            "a%20b",
+        ),
         *("a\n", "a\0", "\u200d", "\u202ea", "\ufeffcats", "\ud7ff", "a" * 151, "a" * 300),
     ],
 )
