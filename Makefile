@@ -32,7 +32,7 @@ test: install-dev ## every test: unit, conformance, golden, faults, integration
 
 test-cluster: install-dev minio-if-possible ## on a live Kubernetes cluster with our own images (20 to 45 minutes; Linux, root)
 	tests/cluster/machine/requisites
-	$(BIN)/python -m pytest -q -m "not long" tests/cluster
+	$(BIN)/python -m pytest -q -m "not long" -o faulthandler_timeout=1800 tests/cluster
 
 test-long: install-dev minio-if-possible ## the full counts of kills, fuzz inputs and soaks (hours)
 	$(BIN)/python -m pytest -m long -n $(TEST_PROCESSES) --dist loadfile
