@@ -202,11 +202,13 @@ def test_sigterm_saves_within_a_step_and_a_lost_lease_stops_all_writing(
     event = json.loads(log.read_text().strip().splitlines()[-1])
     assert event["reason"] == "LEASE_LOST"
     after = {info.key: info.etag for info in store.iterate("runs/r/")}
-    # A file that was on its way into the store may arrive, under a name that holds its fence.
-    late = after.keys() - documents.keys()
-    assert all("/state/" in key and key.endswith("tensors.safetensors") for key in late), late
-    assert len(late) <= 1
-    assert {key: after[key] for key in after.keys() - late} == documents
+    # Either of its two threads, the training's and that of the states, may have been suspended
+    # within a write, after its look at the lease (tagloom.store.fenced): that one arrives late.
+    late = {key for key in documents.keys() | after.keys() if documents.get(key) != after.get(key)}
+    states = {key for key in late if "/state/" in key}
+    assert len(states) <= 1, late
+    assert len(late - states) <= 1, late
+    assert documents.keys() - after.keys() <= states, "a former owner removed something"
     assert records.read_run(store, "r").state == "running", "a former owner wrote the outcome"
 
 
