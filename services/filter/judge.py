@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from services.filter.bulk import without_collector
 from services.filter.checks import CHECKS, FORMAT, Check, Measured, Member, Score
@@ -11,6 +11,7 @@ from tagloom.artifacts.dataset import CheckResult, Threshold, Verdict
 __all__ = ["judge", "judge_collection"]
 
 _UNKNOWN = Measured(0, 0, Score(0.0))
+_NOTHING: Mapping[str, Measured] = {}
 
 
 @without_collector()
@@ -29,10 +30,19 @@ def judge_collection(
     Checks that compare are asked last, and told which images passed the others.
     """
     on = [threshold for threshold in thresholds if threshold.enabled]
-    alone = [threshold for threshold in on if CHECKS[threshold.check].relate is None]
-    results: dict[str, list[CheckResult]] = {sha256: [] for sha256 in sources}
-    for threshold in alone:
-        _ask(threshold, measured, results, resolution)
+    alone = [
+        (check.source, check.judged, _results(check, threshold.value))
+        for threshold in on
+        if (check := CHECKS[threshold.check]).relate is None
+    ]
+    results: dict[str, list[CheckResult]] = {}
+    for sha256 in sources:  # image by image: what is known of one lies together in memory
+        of_image = measured.get(sha256, _NOTHING)
+        results[sha256] = [
+            result(judged(found.score, resolution), found.score)
+            for source, judged, result in alone
+            if (found := of_image.get(source)) is not None
+        ]
     for sha256, result in (demands or {}).items():
         results[sha256].append(result)
     for threshold in on:
@@ -40,7 +50,7 @@ def judge_collection(
             for sha256, result in _compared(sources, measured, results, threshold):
                 results[sha256].append(result)
     return [
-        _verdict(sha256, source, measured.get(sha256, {}), results[sha256])
+        _verdict(sha256, source, measured.get(sha256, _NOTHING), results[sha256])
         for sha256, source in sources.items()
     ]
 
@@ -57,24 +67,6 @@ def judge(
     return verdict
 
 
-def _ask(
-    threshold: Threshold,
-    measured: Mapping[str, Mapping[str, Measured]],
-    results: Mapping[str, list[CheckResult]],
-    resolution: int,
-) -> None:
-    """Appends what a check that looks at one photo says of every image whose score is known."""
-    check = CHECKS[threshold.check]
-    source, judged = check.source, check.judged
-    nothing: Mapping[str, Measured] = {}
-    for sha256, so_far in results.items():
-        found = measured.get(sha256, nothing).get(source)
-        if found is not None:
-            so_far.append(
-                _result(check, threshold.value, judged(found.score, resolution), found.score)
-            )
-
-
 def _compared(
     sources: Mapping[str, str],
     measured: Mapping[str, Mapping[str, Measured]],
@@ -87,39 +79,45 @@ def _compared(
     members = [
         Member(sha256, found, all(result.passed for result in results[sha256]))
         for sha256 in sources
-        if (found := measured.get(sha256, {}).get(check.source)) is not None
+        if (found := measured.get(sha256, _NOTHING).get(check.source)) is not None
     ]
+    result = _results(check, threshold.value)
     compared = []
     for member, related in zip(members, check.relate(members), strict=True):
         score = Score(related.value, detail=related.detail)
         other = related.other
-        result = _result(
-            check, threshold.value, related.value, score, other, sources.get(other, "")
+        compared.append(
+            (member.sha256, result(related.value, score, other, sources.get(other, "")))
         )
-        compared.append((member.sha256, result))
     return compared
 
 
-def _result(
-    check: Check, bound: float, value: float, score: Score, related: str = "", other: str = ""
-) -> CheckResult:
-    passed = value >= bound if check.minimum else value <= bound
-    detail = score.detail
-    if not passed and not (detail and check.name == FORMAT):
-        detail = check.explain(value, bound)
-        if other:
-            detail = f"{detail.removesuffix('.')}: {other}."
-    return CheckResult.trusted(
-        check=check.name,
-        score=value,
-        unit=check.unit,
-        threshold=bound,
-        minimum=check.minimum,
-        passed=passed,
-        boxes=score.boxes,
-        detail=detail,
-        related=related,
-    )
+def _results(check: Check, bound: float) -> Callable[..., CheckResult]:
+    """What makes a check's results of judged values: it is called for every image."""
+    name, unit, minimum, explain = check.name, check.unit, check.minimum, check.explain
+    tells_itself = name == FORMAT
+    trusted = CheckResult.trusted
+
+    def result(value: float, score: Score, related: str = "", other: str = "") -> CheckResult:
+        passed = value >= bound if minimum else value <= bound
+        detail = score.detail
+        if not passed and not (detail and tells_itself):
+            detail = explain(value, bound)
+            if other:
+                detail = f"{detail.removesuffix('.')}: {other}."
+        return trusted(
+            check=name,
+            score=value,
+            unit=unit,
+            threshold=bound,
+            minimum=minimum,
+            passed=passed,
+            boxes=score.boxes,
+            detail=detail,
+            related=related,
+        )
+
+    return result
 
 
 def _verdict(

@@ -11,10 +11,11 @@ from __future__ import annotations
 import io
 import logging
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -52,16 +53,17 @@ def load_scores(
     store: Store, hashes: Collection[str], checks: Iterable[str]
 ) -> dict[str, dict[str, Measured]]:
     """What is known of these images: hash to check to score; unknown ones are left out."""
-    wanted = frozenset(hashes)
-    digits = sorted({sha256[0] for sha256 in wanted})
+    wanted: dict[str, list[str]] = defaultdict(list)
+    for sha256 in hashes:
+        wanted[sha256[0]].append(sha256)
     names = list(dict.fromkeys(CHECKS[check].source for check in checks))
     found: dict[str, dict[str, Measured]] = defaultdict(dict)
-    shards = [(name, digit) for name in names for digit in digits]
+    shards = [(name, digit) for name in names for digit in sorted(wanted)]
     with ThreadPoolExecutor(_READERS) as readers:
         tables = readers.map(lambda shard: _table(store, _key(CHECKS[shard[0]], shard[1])), shards)
-        for (name, _), (table, _) in zip(shards, tables, strict=True):
+        for (name, digit), (table, _) in zip(shards, tables, strict=True):
             if table is not None:
-                for sha256, measured in _measured(table, wanted):
+                for sha256, measured in _measured(table, wanted[digit]):
                     found[sha256][name] = measured
     return dict(found)
 
@@ -141,20 +143,15 @@ def _row(sha256: str, measured: Measured) -> dict[str, Any]:
     }
 
 
-def _measured(table: pa.Table, wanted: frozenset[str]) -> Iterable[tuple[str, Measured]]:
+def _measured(table: pa.Table, wanted: Sequence[str]) -> Iterable[tuple[str, Measured]]:
     """Column by column: most scores have neither boxes nor words, and there are many."""
-    boxes = {
-        index: tuple(Box(**box) for box in table["boxes"][index].as_py())
-        for index, count in enumerate(pc.list_value_length(table["boxes"]).to_pylist())
-        if count
-    }
-    columns = (
+    table = table.filter(pc.is_in(table["sha256"], pa.array(wanted, pa.string())))
+    boxes: list[tuple[Box, ...]] = [()] * table.num_rows
+    for index in np.flatnonzero(pc.list_value_length(table["boxes"])).tolist():
+        boxes[index] = tuple(Box(**box) for box in table["boxes"][index].as_py())
+    hashes, widths, heights, values, details, vectors = (
         table[name].to_pylist()
         for name in ("sha256", "width", "height", "score", "detail", "vector")
     )
-    for index, (sha256, width, height, value, detail, vector) in enumerate(
-        zip(*columns, strict=True)
-    ):
-        if sha256 in wanted:
-            score = Score(value, boxes.get(index, ()), detail, vector or b"")
-            yield sha256, Measured(width, height, score)
+    scores = map(Score, values, boxes, details, (vector or b"" for vector in vectors))
+    return zip(hashes, map(Measured, widths, heights, scores), strict=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from services.filter.bulk import without_collector
 from services.filter.closeness import closeness
 from services.filter.scores import BOX_TYPE
 from tagloom.artifacts import layout
+from tagloom.artifacts.base import Record
 from tagloom.artifacts.dataset import Dataset, Verdict
 from tagloom.errors import DataLoss, NotFound
 from tagloom.store.interface import ObjectNotFound, Store
@@ -45,7 +47,7 @@ _SQUARE = pa.struct(
         ("file", pa.string()),
     ]
 )
-_SCHEMA = pa.schema(
+_RECORD = pa.schema(
     [
         ("sha256", pa.string()),
         ("source", pa.string()),
@@ -57,20 +59,39 @@ _SCHEMA = pa.schema(
         ("tiles", pa.int32()),
         ("squares", pa.list_(_SQUARE)),
         ("label", pa.string()),
-        ("closeness", pa.float64()),
     ]
 )
+_SCHEMA = _RECORD.append(pa.field("closeness", pa.float64()))
 
 
 @without_collector()
 def encode_verdicts(verdicts: Sequence[Verdict]) -> bytes:
     """The table as a Parquet file."""
-    sink = io.BytesIO()
+    columns = dict(zip(_RECORD.names, _columns(verdicts, _RECORD), strict=True))
     # Written down, so that the borderline images are found without reading the others.
-    rows = [{**verdict.model_dump(), "closeness": closeness(verdict)} for verdict in verdicts]
-    table = pa.Table.from_pylist(rows, schema=_SCHEMA)
+    columns["closeness"] = pa.array(map(closeness, verdicts), pa.float64())
+    sink = io.BytesIO()
+    table = pa.table(columns, schema=_SCHEMA)
     pq.write_table(table, sink, compression="zstd", row_group_size=_ROW_GROUP)
     return sink.getvalue()
+
+
+def _columns(records: Sequence[Record], schema: pa.Schema) -> list[pa.Array]:
+    """The fields of many records, an array each: as rows of dicts they take twice as long."""
+    if not records:
+        return [pa.array([], field.type) for field in schema]
+    columns = zip(*map(attrgetter(*schema.names), records), strict=True)
+    return [_array(column, field.type) for column, field in zip(columns, schema, strict=True)]
+
+
+def _array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    if not (pa.types.is_list(kind) and pa.types.is_struct(kind.value_type)):
+        return pa.array(values, kind)
+    parts = pa.schema(list(kind.value_type))
+    inner = [record for records in values for record in records]
+    offsets = np.concatenate([[0], np.cumsum([len(records) for records in values])])
+    structs = pa.StructArray.from_arrays(_columns(inner, parts), fields=list(parts))
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), structs)
 
 
 def read_verdicts(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -11,6 +12,9 @@ from tagloom.errors import AlreadyExists, DataLoss, NotFound
 from tagloom.store.interface import ObjectNotFound, PreconditionFailed, Store
 
 __all__ = ["Manifest", "Record", "now"]
+
+
+_set = object.__setattr__  # looked up once: frozen records have none of their own
 
 
 def now() -> datetime:
@@ -32,11 +36,18 @@ class Record(BaseModel):
         validation does.
         """
         made = cls.__new__(cls)
-        object.__setattr__(made, "__dict__", values)
-        object.__setattr__(made, "__pydantic_fields_set__", set(values))
-        object.__setattr__(made, "__pydantic_extra__", None)
-        object.__setattr__(made, "__pydantic_private__", None)
+        _set(made, "__dict__", values)
+        # One set for all of the class: a record that is frozen never changes it, and each of its own
+        # would take more memory than the record.
+        _set(made, "__pydantic_fields_set__", _all_fields(cls))
+        _set(made, "__pydantic_extra__", None)
+        _set(made, "__pydantic_private__", None)
         return made
+
+
+@cache
+def _all_fields(cls: type[Record]) -> set[str]:
+    return set(cls.model_fields)
 
 
 class Manifest(Record):
