@@ -37,8 +37,8 @@ class Record(BaseModel):
         """
         made = cls.__new__(cls)
         _set(made, "__dict__", values)
-        # One set for all of the class: a record that is frozen never changes it, and each of its own
-        # would take more memory than the record.
+        # One set for the whole class: frozen records never change it, and one for each would take
+        # more memory than the record itself.
         _set(made, "__pydantic_fields_set__", _all_fields(cls))
         _set(made, "__pydantic_extra__", None)
         _set(made, "__pydantic_private__", None)

@@ -1,6 +1,6 @@
 """Is the photo so long or so high that no square of it shows the whole subject?
 
-Score: longer side / shorter side of the upright photo, at least 1, unit `ratio`; default at most
+Score: longer side / shorter side of the upright photo, at least 1, unit `times`; default at most
 3, the bound of DataComp's basic filter (Gadre et al., arXiv:2304.14108, appendix).
 
 Known failure: a panorama that somebody cut to a square strip passes.
@@ -8,7 +8,7 @@ Known failure: a panorama that somebody cut to a square strip passes.
 
 from __future__ import annotations
 
-from services.filter.checks.base import Check, Score
+from services.filter.checks.base import Check, Score, apart
 from services.filter.decode import Photo
 
 __all__ = ["CHECK"]
@@ -22,13 +22,15 @@ def score(photo: Photo) -> Score:
 CHECK = Check(
     name="aspect",
     version="1",
-    unit="ratio",
+    unit="times",
     minimum=False,
     threshold=3.0,
     low=1.0,
     high=100.0,
     score=score,
     explain=lambda value, threshold: (
-        f"The longer side is {value:.1f} times the shorter one, more than {threshold:.1f} times."
+        "The longer side is {} times the shorter one, more than {} times.".format(
+            *apart(value, threshold, 1)
+        )
     ),
 )

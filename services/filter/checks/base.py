@@ -15,7 +15,9 @@ from services.filter.decode import Photo
 from services.filter.weights import Weights
 from tagloom.artifacts.dataset import Box
 
-__all__ = ["Check", "Member", "Measured", "Related", "Score"]
+__all__ = ["Check", "Member", "Measured", "Related", "Score", "apart"]
+
+_MOST_DIGITS = 9
 
 
 class Score(NamedTuple):
@@ -60,6 +62,18 @@ class Related:
     """SHA-256 of the photo it was compared with, where one is to blame"""
     detail: str = ""
     """one sentence, where the value alone does not say it"""
+
+
+def apart(value: float, threshold: float, digits: int, kind: str = "f") -> tuple[str, str]:
+    """Both as text with so many decimals, or as many more as it takes to tell them from each other.
+
+    kind: `f`, or `%` for shares. So no photo goes since "text covers 1.0 %, above 1.0 %".
+    """
+    while True:
+        texts = f"{value:.{digits}{kind}}", f"{threshold:.{digits}{kind}}"
+        if texts[0] != texts[1] or value == threshold or digits >= _MOST_DIGITS:
+            return texts
+        digits += 1
 
 
 def _as_stored(score: Score, resolution: int) -> float:

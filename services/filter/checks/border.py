@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from services.filter.checks.base import Check, Score
+from services.filter.checks.base import Check, Score, apart
 from services.filter.decode import Photo
 from tagloom.artifacts.dataset import Box
 
@@ -89,7 +89,9 @@ CHECK = Check(
     high=1.0,
     score=score,
     explain=lambda value, threshold: (
-        f"Uniform bands along the edges cover {value:.1%} of the photo, above {threshold:.1%}."
+        "Uniform bands along the edges cover {} of the photo, above {}.".format(
+            *apart(value, threshold, 1, "%")
+        )
     ),
     long_side=_LONG_SIDE,
 )

@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from services.filter.checks.base import Check, Score
+from services.filter.checks.base import Check, Score, apart
 from services.filter.decode import Photo
 
 __all__ = ["CHECK"]
@@ -97,8 +97,7 @@ CHECK = Check(
     high=1.0,
     score=score,
     explain=lambda value, threshold: (
-        f"A straight seam runs through {value:.0%} of the photo, more than {threshold:.0%}: it "
-        "may be several photos."
-    ),
+        "A straight seam runs through {} of the photo, more than {}: it may be several photos."
+    ).format(*apart(value, threshold, 0, "%")),
     long_side=_LONG_SIDE,
 )

@@ -24,7 +24,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from services.filter.checks.base import Check, Member, Related, Score
+from services.filter.checks.base import Check, Member, Related, Score, apart
 from services.filter.decode import Photo
 from services.filter.hamming import BITS, RADIUS, nearest_better
 
@@ -75,7 +75,9 @@ CHECK = Check(
     high=float(RADIUS + 1),
     score=score,
     explain=lambda value, threshold: (
-        f"A better copy differs in {value:.0f} of {BITS} bits, fewer than {threshold:.0f}."
+        f"A better copy differs in {{}} of {BITS} bits, fewer than {{}}.".format(
+            *apart(value, threshold, 0)
+        )
     ),
     relate=relate,
     side=_SIDE,

@@ -22,7 +22,7 @@ from typing import Any
 
 import dlib
 
-from services.filter.checks.base import Check, Score
+from services.filter.checks.base import Check, Score, apart
 from services.filter.decode import Photo, scaled
 from tagloom.artifacts.dataset import Box
 
@@ -72,7 +72,7 @@ CHECK = Check(
     high=10.0,
     score=score,
     long_side=_LONG_SIDE,
-    explain=lambda value, threshold: (
-        f"A face was found with confidence {value:.2f}, above {threshold:.2f}."
+    explain=lambda value, threshold: "A face was found with confidence {}, above {}.".format(
+        *apart(value, threshold, 2)
     ),
 )

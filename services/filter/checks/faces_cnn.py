@@ -19,7 +19,7 @@ from typing import Any
 import dlib
 import face_recognition_models
 
-from services.filter.checks.base import Check, Score
+from services.filter.checks.base import Check, Score, apart
 from services.filter.decode import Photo
 from tagloom.artifacts.dataset import Box
 
@@ -64,7 +64,9 @@ CHECK = Check(
     high=10.0,
     score=score,
     explain=lambda value, threshold: (
-        f"dlib's network sees a face with confidence {value:.2f}, above {threshold:.2f}."
+        "dlib's network sees a face with confidence {}, above {}.".format(
+            *apart(value, threshold, 2)
+        )
     ),
     long_side=_LONG_SIDE,
 )

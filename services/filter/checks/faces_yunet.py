@@ -22,7 +22,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from services.filter.checks.base import Check, Score
+from services.filter.checks.base import Check, Score, apart
 from services.filter.decode import Photo
 from services.filter.weights import Weights
 from tagloom.artifacts.dataset import Box
@@ -87,8 +87,8 @@ CHECK = Check(
     low=0.0,
     high=1.0,
     score=score,
-    explain=lambda value, threshold: (
-        f"YuNet sees a face with confidence {value:.2f}, above {threshold:.2f}."
+    explain=lambda value, threshold: "YuNet sees a face with confidence {}, above {}.".format(
+        *apart(value, threshold, 2)
     ),
     weights=WEIGHTS,
     long_side=_LONG_SIDE,

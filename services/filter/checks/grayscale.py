@@ -13,7 +13,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from services.filter.checks.base import Check, Score
+from services.filter.checks.base import Check, Score, apart
 from services.filter.decode import Photo
 
 __all__ = ["CHECK"]
@@ -42,7 +42,6 @@ CHECK = Check(
     score=score,
     long_side=_LONG_SIDE,
     explain=lambda value, threshold: (
-        f"The photo is grey: its most coloured pixels spread over {value:.0f} levels, "
-        f"below {threshold:.0f}."
-    ),
+        "The photo is grey: its most coloured pixels spread over {} levels, below {}."
+    ).format(*apart(value, threshold, 0)),
 )

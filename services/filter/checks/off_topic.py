@@ -4,7 +4,7 @@ Stored: pooled features of EfficientNet-Lite0 (`services.filter.lite0`) of the w
 to 224 px, in 1280 bytes. What is in a photo moves them far more than how it was taken.
 
 Judged: the mean cosine distance to the nearest photos among up to 256 of the collection, over the
-collection's median of the same, unit `ratio`, about 1 for a usual photo. Asked are 2 % of those, at
+collection's median of the same, unit `times`, about 1 for a usual photo. Asked are 2 % of those, at
 least 3: a topic that makes up some percent of the collection is a topic, so a collection may have
 several, and a lone picture has none. Collections of fewer than 50 photos are too small to tell;
 there all are 1.
@@ -20,7 +20,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from services.filter.checks.base import Check, Member, Related, Score
+from services.filter.checks.base import Check, Member, Related, Score, apart
 from services.filter.decode import Photo
 from services.filter.lite0 import FEATURES, SIDE, features
 
@@ -65,14 +65,16 @@ def relate(members: Sequence[Member]) -> list[Related]:
 CHECK = Check(
     name="off_topic",
     version="1",
-    unit="ratio",
+    unit="times",
     minimum=False,
     threshold=2.5,
     low=0.0,
     high=100.0,
     score=score,
     explain=lambda value, threshold: (
-        f"It resembles the others {value:.1f} times less than usual, above {threshold:.1f}."
+        "It resembles the others {} times less than usual, above {}.".format(
+            *apart(value, threshold, 1)
+        )
     ),
     relate=relate,
     side=SIDE,

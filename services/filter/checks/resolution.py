@@ -9,7 +9,7 @@ Known failure: a small photo that somebody enlarged passes here; sharpness may c
 
 from __future__ import annotations
 
-from services.filter.checks.base import Check, Score
+from services.filter.checks.base import Check, Score, apart
 from services.filter.decode import Photo
 
 __all__ = ["CHECK"]
@@ -30,7 +30,9 @@ CHECK = Check(
     high=16.0,
     score=score,
     explain=lambda value, threshold: (
-        f"The shorter side is {value:.0%} of the wanted resolution, below {threshold:.0%}."
+        "The shorter side is {} of the wanted resolution, below {}.".format(
+            *apart(value, threshold, 0, "%")
+        )
     ),
     judged=lambda score, resolution: score.value / resolution,
 )

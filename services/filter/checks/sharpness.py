@@ -28,7 +28,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from services.filter.checks.base import Check, Score
+from services.filter.checks.base import Check, Score, apart
 from services.filter.decode import Photo, scaled
 
 __all__ = ["CHECK", "tile_map"]
@@ -108,6 +108,8 @@ CHECK = Check(
     score=score,
     side=_SHORT_SIDE,
     explain=lambda value, threshold: (
-        f"Even the sharpest parts are blurred: sharpness {value:.2f}, below {threshold:.2f}."
+        "Even the sharpest parts are blurred: sharpness {}, below {}.".format(
+            *apart(value, threshold, 2)
+        )
     ),
 )

@@ -29,7 +29,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from services.filter.checks.base import Check, Score
+from services.filter.checks.base import Check, Score, apart
 from services.filter.decode import Photo
 from tagloom.artifacts.dataset import Box
 from tagloom.errors import FailedPrecondition
@@ -161,8 +161,8 @@ CHECK = Check(
     low=0.0,
     high=1.0,
     score=score,
-    explain=lambda value, threshold: (
-        f"Text covers {value:.1%} of the photo, above {threshold:.1%}."
+    explain=lambda value, threshold: "Text covers {} of the photo, above {}.".format(
+        *apart(value, threshold, 1, "%")
     ),
     long_side=_LONG_SIDE,
 )
@@ -175,8 +175,8 @@ LINES = Check(
     low=0.0,
     high=1000.0,
     score=score,
-    explain=lambda value, threshold: (
-        f"There are {value:.0f} lines of text, more than {threshold:.0f}."
+    explain=lambda value, threshold: "There are {} lines of text, more than {}.".format(
+        *apart(value, threshold, 0)
     ),
     judged=lambda score, resolution: float(len(score.boxes)),
     measured_by=CHECK.name,

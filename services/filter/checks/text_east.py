@@ -20,7 +20,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from services.filter.checks.base import Check, Score
+from services.filter.checks.base import Check, Score, apart
 from services.filter.decode import Photo
 from services.filter.weights import Weights
 from tagloom.artifacts.dataset import Box
@@ -95,8 +95,8 @@ CHECK = Check(
     low=0.0,
     high=1.0,
     score=score,
-    explain=lambda value, threshold: (
-        f"EAST sees text on {value:.1%} of the photo, above {threshold:.1%}."
+    explain=lambda value, threshold: "EAST sees text on {} of the photo, above {}.".format(
+        *apart(value, threshold, 1, "%")
     ),
     weights=WEIGHTS,
     long_side=_LONG_SIDE,
