@@ -56,19 +56,7 @@ def check_file(path: str, roots: Sequence[Path] | None = None) -> Path:
             f"{path!r} is not a file that a server can find: give its absolute path.",
             reason="FILE_INVALID",
         )
-    real = Path(os.path.realpath(path))
-    if roots is not None and not any(real.is_relative_to(os.path.realpath(r)) for r in roots):
-        allowed = ", ".join(map(str, roots))
-        raise PermissionDenied(
-            f"The file {path} is not one this server may read; "
-            + (
-                f"move it into one of {allowed}, or have TAGLOOM_FOLDERS changed."
-                if allowed
-                else "it reads none until TAGLOOM_FOLDERS names some folders."
-            ),
-            reason="FILE_NOT_ALLOWED",
-            path=path,
-        )
+    real = _allowed("file", path, roots)
     try:
         regular = stat.S_ISREG(real.stat().st_mode)
         if regular:
@@ -103,20 +91,7 @@ def check_folder(path: str, roots: Sequence[Path] | None = None) -> Path:
             f"{path!r} is not a folder that a server can find: give its absolute path.",
             reason="FOLDER_INVALID",
         )
-    real = Path(os.path.realpath(path))
-    # Before anything tells whether it exists: what lies outside the roots is nobody's business.
-    if roots is not None and not any(real.is_relative_to(os.path.realpath(r)) for r in roots):
-        allowed = ", ".join(map(str, roots))
-        raise PermissionDenied(
-            f"The folder {path} is not one this server may read; "
-            + (
-                f"move the photos into one of {allowed}, or have TAGLOOM_FOLDERS changed."
-                if allowed
-                else "it reads none until TAGLOOM_FOLDERS names some."
-            ),
-            reason="FOLDER_NOT_ALLOWED",
-            path=path,
-        )
+    real = _allowed("folder", path, roots)
     try:
         mode = real.stat().st_mode
     except PermissionError as error:
@@ -138,6 +113,25 @@ def check_folder(path: str, roots: Sequence[Path] | None = None) -> Path:
     except OSError as error:
         raise _unreadable(path) from error
     return real
+
+
+def _allowed(noun: str, path: str, roots: Sequence[Path] | None) -> Path:
+    """The real path; asked before anything tells whether it exists, since what lies outside the
+    roots is nobody's business."""
+    real = Path(os.path.realpath(path))
+    if roots is None or any(real.is_relative_to(os.path.realpath(root)) for root in roots):
+        return real
+    allowed = ", ".join(map(str, roots))
+    raise PermissionDenied(
+        f"The {noun} {path} is not one this server may read; "
+        + (
+            f"move it into one of {allowed}, or have TAGLOOM_FOLDERS changed."
+            if allowed
+            else "it reads none until TAGLOOM_FOLDERS names some folders."
+        ),
+        reason=f"{noun.upper()}_NOT_ALLOWED",
+        path=path,
+    )
 
 
 def _unreadable(path: str) -> PermissionDenied:

@@ -103,11 +103,15 @@ class Bars:
         """For `clients.wait(…, on_progress=bars.follow("train"))`."""
 
         def show(metadata: operation_pb2.OperationMetadata) -> None:
+            if metadata.phase in ("failed", "cancelled"):
+                return  # the command itself ends with the sentence
+            # What was expected can be more than there was, such as posts that two hashtags share.
+            done = metadata.total if metadata.phase == "succeeded" else metadata.done
             eta_s = metadata.eta.ToMilliseconds() / 1000 if metadata.HasField("eta") else None
             self.show(
                 title,
                 metadata.phase,
-                metadata.done,
+                done,
                 metadata.total,
                 eta_s,
                 metadata.last_message,

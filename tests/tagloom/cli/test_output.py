@@ -73,3 +73,14 @@ def test_the_error_that_ends_a_command_is_told_once(capsys: pytest.CaptureFixtur
 
 def test_remaining_time() -> None:
     assert [remaining(s) for s in (0, 42.4, 725, 3725)] == ["0:00", "0:42", "12:05", "1:02:05"]
+
+
+def test_the_end_of_an_operation_is_whole_and_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """Posts that hashtags share make fewer than expected; a failure is the command's to tell."""
+    with Bars() as bars:
+        show = bars.follow("scrape")
+        show(
+            operation_pb2.OperationMetadata(phase="succeeded", done=4, total=7, last_message="So.")
+        )
+        show(operation_pb2.OperationMetadata(phase="failed", last_message="It is locked."))
+    assert capsys.readouterr().err == "scrape: succeeded 100 % So.\n"
