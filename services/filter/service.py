@@ -149,18 +149,7 @@ class FilterService(filter_pb2_grpc.FilterServiceServicer):
     async def TuneProfile(
         self, request: filter_pb2.TuneProfileRequest, context: Context
     ) -> operations_pb2.Operation:
-        asked = tune_request(request)
-
-        async def check() -> None:
-            await asyncio.to_thread(self._check_collection, asked.collection)
-
-        return await self._kit.operations.start(
-            "TuneProfile",
-            request,
-            target=request.collection,
-            request_id=request.request_id,
-            check=check,
-        )
+        return await self._start_on("TuneProfile", request, tune_request(request).collection)
 
     async def _tune_profile(
         self, request: filter_pb2.TuneProfileRequest, job: Job
@@ -171,18 +160,7 @@ class FilterService(filter_pb2_grpc.FilterServiceServicer):
     async def ScoreImages(
         self, request: filter_pb2.ScoreImagesRequest, context: Context
     ) -> operations_pb2.Operation:
-        asked = shard_request(request)
-
-        async def check() -> None:
-            await asyncio.to_thread(self._check_collection, asked.collection)
-
-        return await self._kit.operations.start(
-            "ScoreImages",
-            request,
-            target=request.collection,
-            request_id=request.request_id,
-            check=check,
-        )
+        return await self._start_on("ScoreImages", request, shard_request(request).collection)
 
     async def _score_images(
         self, request: filter_pb2.ScoreImagesRequest, job: Job
@@ -191,6 +169,25 @@ class FilterService(filter_pb2_grpc.FilterServiceServicer):
         self._metrics.scanned.inc(scored.scanned)
         return filter_pb2.ScoreImagesResponse(
             image_count=scored.images, scanned_count=scored.scanned
+        )
+
+    async def _start_on(
+        self,
+        method: str,
+        request: filter_pb2.TuneProfileRequest | filter_pb2.ScoreImagesRequest,
+        collection: str,
+    ) -> operations_pb2.Operation:
+        """Long work on a collection that is there, and makes no resource."""
+
+        async def check() -> None:
+            await asyncio.to_thread(self._check_collection, collection)
+
+        return await self._kit.operations.start(
+            method,
+            request,
+            target=request.collection,
+            request_id=request.request_id,
+            check=check,
         )
 
     async def GetDataset(
