@@ -11,6 +11,7 @@ processor time.
 from __future__ import annotations
 
 import argparse
+import gc
 import hashlib
 import json
 import os
@@ -28,7 +29,7 @@ from services.filter.lite0 import FEATURES
 from services.filter.profile import profile
 from services.filter.scores import add_scores, load_scores
 from services.filter.verdicts import encode_verdicts
-from tagloom.artifacts.dataset import Box
+from tagloom.artifacts.dataset import Box, Verdict
 from tagloom.store import open_store
 
 
@@ -77,7 +78,10 @@ def main(arguments: list[str] | None = None) -> None:
         add_scores(store, scores)
         sources = {sha256: f"{sha256[:8]}.jpg" for sha256 in scores}
         del scores
+        verdicts: list[Verdict] = []
         for _ in range(options.repeats):
+            measured, verdicts = {}, []  # what the last repetition leaves is not this one's work
+            gc.collect()
             marks = [(time.perf_counter(), time.process_time())]
             measured = load_scores(store, sources, on)
             marks.append((time.perf_counter(), time.process_time()))

@@ -123,7 +123,7 @@ def _results(check: Check, bound: float) -> Callable[..., CheckResult]:
 def _verdict(
     sha256: str, source: str, measured: Mapping[str, Measured], results: Sequence[CheckResult]
 ) -> Verdict:
-    failed = tuple(result.check for result in results if not result.passed)
+    failed = tuple([result.check for result in results if not result.passed])
     # Every check stored the same size; that of the format is always there.
     sized = measured.get(FORMAT) or next(iter(measured.values()), _UNKNOWN)
     return Verdict(

@@ -42,8 +42,7 @@ class Measured(NamedTuple):
     score: Score
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(NamedTuple):
     """One photo of a collection, as a check that compares sees it."""
 
     sha256: str
@@ -52,8 +51,7 @@ class Member:
     """whether it passed the checks that look at one photo"""
 
 
-@dataclass(frozen=True, slots=True)
-class Related:
+class Related(NamedTuple):
     """What a check that compares says of one photo."""
 
     value: float

@@ -166,8 +166,10 @@ def sweep(problem: Problem, check: int, weights: _Floats) -> tuple[_Floats, _Flo
     )  # not their difference: infinities differ by NaN
     with np.errstate(invalid="ignore"):
         between = (scores[ends] + scores[ends + 1]) / 2
-    # Above a score that is infinite (the check did not run) there is nothing to cut.
-    between = np.where(np.isfinite(between), between, np.nextafter(scores[ends + 1], np.inf))
+    # Above a score that is infinite (the check did not run) there is nothing to cut; and the middle
+    # of two neighbouring numbers is rounded to one of them, which may be the lower.
+    above = np.nextafter(scores[ends + 1], np.inf)
+    between = np.where(np.isfinite(between), np.maximum(between, above), above)
     cuts = np.append(between, -np.inf)
     at = np.append(ends, len(scores) - 1)
     if not len(scores):

@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from services.filter.tuning.thresholds import Goal, Problem, fit, predict, quality, sweep
@@ -127,6 +127,7 @@ columns = st.lists(
 
 @settings(deadline=None)
 @given(photos=columns)
+@example(photos=[(-5.0, False), (np.nextafter(-5.0, 0), False)])  # whose middle is one of them
 def test_a_sweep_counts_what_each_cut_keeps(photos):
     scores = np.array([[score] for score, _ in photos])
     keep = np.array([good for _, good in photos])
