@@ -32,7 +32,8 @@ def main(arguments: list[str]) -> int:
 
 
 def _nothing_to_save(signum: int, frame: FrameType | None) -> NoReturn:
-    sys.exit(EXIT_INTERRUPTED)
+    # Not by SystemExit: raised amid the imports of large libraries, it may be caught by them.
+    os._exit(EXIT_INTERRUPTED)
 
 
 if __name__ == "__main__":

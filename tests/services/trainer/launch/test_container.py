@@ -132,9 +132,12 @@ def test_interrupted_killed_and_trained_to_the_end(store: Store, start: Start) -
     assert records.read_run(store, "r").attempts == 3, "a finished run was trained again"
 
 
-def test_told_to_end_before_there_is_anything_to_save(store: Store, start: Start) -> None:
+@pytest.mark.parametrize("seconds", [0.2, 0.3, 0.5])
+def test_told_to_end_before_there_is_anything_to_save(
+    store: Store, start: Start, seconds: float
+) -> None:
     process = start()
-    time.sleep(0.3)  # torch is being imported, which takes seconds
+    time.sleep(seconds)  # torch is being imported, which takes seconds
     process.send_signal(signal.SIGTERM)
     assert process.wait(PATIENCE_S) in (75, -signal.SIGTERM)
     assert records.read_run(store, "r").state == "queued"
