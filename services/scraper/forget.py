@@ -81,8 +81,8 @@ def forget(store: Store, target: Target, report: Report = silent) -> Takedown:
     """Removes the image, or the images of the post, from `images/` and from every collection, and
     remembers never to take them again. Done twice, it changes nothing more.
 
-    Datasets are the filter's to make again. Raises InvalidArgument, NotFound (NOTHING_TO_FORGET:
-    no collection ever met it; a post is remembered all the same), Cancelled.
+    What no collection ever met is remembered all the same. Datasets are the filter's to make again.
+    Raises InvalidArgument, Cancelled.
     """
     if bool(target.image) == bool(target.post):
         raise InvalidArgument("Name an image or a post.", reason="INVALID_POST")

@@ -66,6 +66,9 @@ def forget_command(session: Session, what: str) -> None:
         if takedown.sha256
         else "No image of it was ever collected; it will not be."
     ]
+    if takedown.sha256 and not (takedown.collections or takedown.unfinished or cleared.datasets):
+        # A wrong digit would otherwise look like an image that is gone.
+        lines.append("No collection or dataset has it now; if one should, check what you wrote.")
     if takedown.collections:
         lines.append(f"Collections changed: {', '.join(takedown.collections)}.")
     if takedown.unfinished:

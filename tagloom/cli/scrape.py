@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tagloom.cli.bars import Bars
 from tagloom.cli.session import Session, command_options
 from tagloom.errors import AlreadyExists, FailedPrecondition
+from tagloom.files import not_written
 
 if TYPE_CHECKING:
     from tagloom.v1 import scraper_pb2
@@ -20,7 +24,19 @@ __all__ = ["scrape_command"]
 _FEW = 1000
 _SMALL_BYTES = 256 * 1024
 """what the scraper takes in a request"""
-_FILE = click.Path(path_type=Path)
+
+
+class _GivenPath(click.Path):
+    """A path that says something: empty (an unset variable of the shell's), it would mean the
+    working folder, and all that lies there would be taken."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not os.fspath(value):
+            self.fail("it is empty; write a path.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+_FILE = _GivenPath(path_type=Path)
 
 
 @click.group("scrape", invoke_without_command=True)
@@ -163,7 +179,10 @@ def login_command(
     """
     import importlib.metadata
 
-    if out.exists() and not overwrite:
+    username = username.strip().removeprefix("@")
+    if not username:
+        raise click.UsageError("--username is empty; write the account's user name.")
+    if os.path.lexists(out) and not overwrite:
         raise AlreadyExists(
             f"{out} exists; choose another file, or say --overwrite.",
             reason="FILE_EXISTS",
@@ -175,20 +194,21 @@ def login_command(
             "The scraper is not installed here; install tagloom[scraper].",
             reason="STACK_NOT_INSTALLED",
         )
-    password = ""
-    if cookies is None:
-        password = click.prompt(f"Password of {username}", hide_input=True, err=True)
-    text = (
-        entries[0]
-        .load()
-        .make_session(
-            username.removeprefix("@"),
-            password=password,
-            ask_code=lambda: str(click.prompt("Code of the second factor", err=True)),
-            cookies=cookies,
+    # Its place is taken first: a login that could not be kept would have to be repeated.
+    with _secret(out) as write:
+        password = ""
+        if cookies is None:
+            password = click.prompt(f"Password of {username}", hide_input=True, err=True)
+        write(
+            entries[0]
+            .load()
+            .make_session(
+                username,
+                password=password,
+                ask_code=lambda: str(click.prompt("Code of the second factor", err=True)),
+                cookies=cookies,
+            )
         )
-    )
-    _write_secret(out, text)
     path = out.expanduser().absolute()
     session.answer(
         {"username": username, "session": str(path)},
@@ -241,14 +261,29 @@ def _name_list(source: scraper_pb2.UrlsSource, path: Path, *, away: bool) -> Non
     source.path = str(path)
 
 
-def _write_secret(path: Path, text: str) -> None:
-    """Readable by its owner alone, from its first byte on."""
+@contextmanager
+def _secret(path: Path) -> Iterator[Callable[[str], None]]:
+    """What writes the file, which is readable by its owner alone from its first byte on; whether it
+    can be written is known before. Raises as `not_written` tells."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+
+    def write(text: str) -> None:
+        try:
+            with open(descriptor, "w", encoding="utf-8", closefd=False) as file:
+                file.write(text)
+            os.replace(draft, path)
+        except OSError as error:
+            raise not_written(path, error) from error
+
     try:
-        with open(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(draft, path)
-    except OSError:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        raise not_written(path, error) from error
+    try:
+        yield write
+    finally:
+        os.close(descriptor)
         draft.unlink(missing_ok=True)
-        raise

@@ -155,7 +155,11 @@ def test_a_photo_leaves_collections_datasets_and_verdicts(
     assert again == {**done, "collections": [], "changed": []}
     text = run(tmp_path, target, "forget", sha256).output
     assert "1 image forgotten for good." in text
+    assert "check what you wrote" not in text
     assert "Trained on it: runs/trained. A network cannot forget" in text
+    wrong = sha256[:-1] + ("0" if sha256[-1] != "0" else "1")
+    text = run(tmp_path, target, "forget", wrong).output
+    assert "No collection or dataset has it now; if one should, check what you wrote." in text
     assert answer(tmp_path, target, "forget", "Cnobody1")["sha256"] == []
     assert run(tmp_path, target, "forget", "no such thing").exit_code == 1
 

@@ -99,3 +99,31 @@ def test_a_browsers_cookies(tmp_path: Path) -> None:
         assert result.exit_code == 1
         assert "COOKIES_INVALID" in result.output
         assert "secret-line" not in result.output
+
+
+def test_where_it_cannot_be_kept_nobody_logs_in(instagram: InstagramServer, tmp_path: Path) -> None:
+    """Instagram counts logins: one whose session is lost must be repeated."""
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "folder").mkdir()
+    for out, option in (("file/session.json", ""), ("folder", "--overwrite")):
+        result = login(tmp_path / out, *filter(None, [option]), typed=f"{PASSWORD}\n")
+        assert result.exit_code == 1
+        assert result.output.count("\n") == 1, result.output
+        assert "cannot be written" in result.output
+    assert instagram.requests == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+    assert (tmp_path / "file").read_text() == "mine"
+
+    new = tmp_path / "new" / "session.json"
+    assert login(new, typed="wrong\n").exit_code == 1
+    assert list(new.parent.iterdir()) == []  # no draft stays
+    assert login(new, typed=f"{PASSWORD}\n").exit_code == 0
+    assert [path.name for path in new.parent.iterdir()] == ["session.json"]
+
+
+@pytest.mark.parametrize("name", ["", " ", "@"])
+def test_nobodys_session_is_not_made(tmp_path: Path, name: str) -> None:
+    result = login(tmp_path / "session.json", "--username", name, "--cookies", "cookies.txt")
+    assert result.exit_code == 2
+    assert "--username is empty" in result.output
+    assert list(tmp_path.iterdir()) == []
