@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from services.filter.bulk import without_collector
 from services.filter.checks import CHECKS, FORMAT, Check, Measured, Member, Score
@@ -31,7 +31,7 @@ def judge_collection(
     """
     on = [threshold for threshold in thresholds if threshold.enabled]
     alone = [
-        (check.source, check.judged, _results(check, threshold.value))
+        (check, check.source, check.judged, threshold.value)
         for threshold in on
         if (check := CHECKS[threshold.check]).relate is None
     ]
@@ -39,8 +39,8 @@ def judge_collection(
     for sha256 in sources:  # image by image: what is known of one lies together in memory
         of_image = measured.get(sha256, _NOTHING)
         results[sha256] = [
-            result(judged(found.score, resolution), found.score)
-            for source, judged, result in alone
+            _result(check, bound, judged(found.score, resolution), found.score)
+            for check, source, judged, bound in alone
             if (found := of_image.get(source)) is not None
         ]
     for sha256, result in (demands or {}).items():
@@ -81,49 +81,43 @@ def _compared(
         for sha256 in sources
         if (found := measured.get(sha256, _NOTHING).get(check.source)) is not None
     ]
-    result = _results(check, threshold.value)
     compared = []
     for member, related in zip(members, check.relate(members), strict=True):
         score = Score(related.value, detail=related.detail)
         other = related.other
-        compared.append(
-            (member.sha256, result(related.value, score, other, sources.get(other, "")))
+        result = _result(
+            check, threshold.value, related.value, score, other, sources.get(other, "")
         )
+        compared.append((member.sha256, result))
     return compared
 
 
-def _results(check: Check, bound: float) -> Callable[..., CheckResult]:
-    """What makes a check's results of judged values: it is called for every image."""
-    name, unit, minimum, explain = check.name, check.unit, check.minimum, check.explain
-    tells_itself = name == FORMAT
-    trusted = CheckResult.trusted
-
-    def result(value: float, score: Score, related: str = "", other: str = "") -> CheckResult:
-        passed = value >= bound if minimum else value <= bound
-        detail = score.detail
-        if not passed and not (detail and tells_itself):
-            detail = explain(value, bound)
-            if other:
-                detail = f"{detail.removesuffix('.')}: {other}."
-        return trusted(
-            check=name,
-            score=value,
-            unit=unit,
-            threshold=bound,
-            minimum=minimum,
-            passed=passed,
-            boxes=score.boxes,
-            detail=detail,
-            related=related,
-        )
-
-    return result
+def _result(
+    check: Check, bound: float, value: float, score: Score, related: str = "", other: str = ""
+) -> CheckResult:
+    passed = value >= bound if check.minimum else value <= bound
+    detail = score.detail
+    if not passed and not (detail and check.name == FORMAT):
+        detail = check.explain(value, bound)
+        if other:
+            detail = f"{detail.removesuffix('.')}: {other}."
+    return CheckResult.trusted(
+        check=check.name,
+        score=value,
+        unit=check.unit,
+        threshold=bound,
+        minimum=check.minimum,
+        passed=passed,
+        boxes=score.boxes,
+        detail=detail,
+        related=related,
+    )
 
 
 def _verdict(
     sha256: str, source: str, measured: Mapping[str, Measured], results: Sequence[CheckResult]
 ) -> Verdict:
-    failed = tuple([result.check for result in results if not result.passed])
+    failed = tuple(result.check for result in results if not result.passed)
     # Every check stored the same size; that of the format is always there.
     sized = measured.get(FORMAT) or next(iter(measured.values()), _UNKNOWN)
     return Verdict(
