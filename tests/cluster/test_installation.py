@@ -214,7 +214,14 @@ class TestProduction:
         first, second = (pod["metadata"]["name"] for pod in cluster.get(*named)["items"])
         nodes = [each["metadata"]["name"] for each in cluster.get("nodes")["items"]]
         cluster.kubectl("cordon", *nodes)  # so that no other pod can get ready
+
+        def known() -> bool:  # not to kubectl alone: the node controller answers with a taint
+            found = cluster.get("nodes")["items"]
+            key = "node.kubernetes.io/unschedulable"
+            return all(key in {t["key"] for t in node["spec"].get("taints", ())} for node in found)
+
         try:
+            cluster.wait("closed nodes", known)
             assert evicted(cluster, first).returncode == 0
             refused = evicted(cluster, second)
             assert refused.returncode == 1
