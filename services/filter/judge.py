@@ -102,31 +102,37 @@ def _result(
         if other:
             detail = f"{detail.removesuffix('.')}: {other}."
     return CheckResult.trusted(
-        check=check.name,
-        score=value,
-        unit=check.unit,
-        threshold=bound,
-        minimum=check.minimum,
-        passed=passed,
-        boxes=score.boxes,
-        detail=detail,
-        related=related,
+        {
+            "check": check.name,
+            "score": value,
+            "unit": check.unit,
+            "threshold": bound,
+            "minimum": check.minimum,
+            "passed": passed,
+            "boxes": score.boxes,
+            "detail": detail,
+            "related": related,
+        }
     )
 
 
 def _verdict(
     sha256: str, source: str, measured: Mapping[str, Measured], results: Sequence[CheckResult]
 ) -> Verdict:
-    failed = tuple(result.check for result in results if not result.passed)
+    failed = tuple([result.check for result in results if not result.passed])
     # Every check stored the same size; that of the format is always there.
     sized = measured.get(FORMAT) or next(iter(measured.values()), _UNKNOWN)
-    return Verdict(
-        sha256=sha256,
-        source=source,
-        kept=bool(results) and not failed,
-        failed_checks=failed,
-        results=tuple(results),
-        width=sized.width,
-        height=sized.height,
-        tiles=0,
+    return Verdict.trusted(
+        {
+            "sha256": sha256,
+            "source": source,
+            "kept": bool(results) and not failed,
+            "failed_checks": failed,
+            "results": tuple(results),
+            "width": sized.width,
+            "height": sized.height,
+            "tiles": 0,
+            "squares": (),
+            "label": "",
+        }
     )

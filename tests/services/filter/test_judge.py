@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from services.filter.checks import CHECKS, Measured, Score
 from services.filter.judge import judge
 from services.filter.profile import profile
-from tagloom.artifacts.dataset import Threshold
+from tagloom.artifacts.dataset import Threshold, Verdict
 
 SHA = "0" * 64
 GOOD = {
@@ -46,6 +46,12 @@ def test_a_good_photo_stays_with_every_result():
     judged = [result.check for result in verdict.results]
     assert judged == [name for name in CHECKS if CHECKS[name].source in GOOD]
     assert (verdict.width, verdict.height) == (400, 300)
+
+
+@given(values=scores, resolution=st.integers(4, 4096))
+def test_what_is_built_without_validation_is_valid(values, resolution):
+    verdict = verdict_on(values, resolution=resolution)
+    assert Verdict.model_validate(verdict.model_dump(), strict=True) == verdict
 
 
 @given(values=scores, resolution=st.integers(4, 4096))

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import logging
 from concurrent.futures import ThreadPoolExecutor
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -48,10 +52,17 @@ def test_writers_at_once_lose_nothing(store):
     assert set(load_scores(store, shas, ["text"])) == set(shas)
 
 
-def test_a_damaged_shard_is_dropped_and_replaced(store, caplog):
+def other_columns():
+    sink = io.BytesIO()
+    pq.write_table(pa.table({"sha256": SHAS[:1], "score": [1.0]}), sink)
+    return sink.getvalue()
+
+
+@pytest.mark.parametrize("damage", [b"PAR1 nonsense PAR1", other_columns()])
+def test_a_damaged_shard_is_dropped_and_replaced(store, caplog, damage):
     add_scores(store, scores_of(SHAS[:1]))
     (info,) = store.iterate("scores/")
-    store.put(info.key, b"PAR1 nonsense PAR1")
+    store.put(info.key, damage)
     with caplog.at_level(logging.WARNING):
         assert load_scores(store, SHAS[:1], ["text"]) == {}
     assert "computed again" in caplog.text
