@@ -51,32 +51,15 @@ def check_file(path: str, roots: Sequence[Path] | None = None) -> Path:
     Raises InvalidArgument (FILE_INVALID: empty, relative or not a path; NOT_A_FILE), NotFound
     (FILE_NOT_FOUND), PermissionDenied (FILE_NOT_ALLOWED, FILE_UNREADABLE).
     """
-    if not path or "\0" in path or not os.path.isabs(path):
-        raise InvalidArgument(
-            f"{path!r} is not a file that a server can find: give its absolute path.",
-            reason="FILE_INVALID",
-        )
-    real = _allowed("file", path, roots)
-    try:
-        regular = stat.S_ISREG(real.stat().st_mode)
-        if regular:
-            open(real, "rb").close()
-    except PermissionError as error:
-        raise PermissionDenied(
-            f"The file {path} may not be read by the server; change its permissions.",
-            reason="FILE_UNREADABLE",
-            path=path,
-        ) from error
-    except OSError as error:
-        raise NotFound(
-            f"There is no file {path} on the server's machine; check the path.",
-            reason="FILE_NOT_FOUND",
-            path=path,
-        ) from error
-    if not regular:
+    real, mode = _found("file", path, roots)
+    if not stat.S_ISREG(mode):
         raise InvalidArgument(
             f"{path} is not a file; give a file's path.", reason="NOT_A_FILE", path=path
         )
+    try:
+        open(real, "rb").close()
+    except OSError as error:
+        raise _unreadable("file", path) from error
     return real
 
 
@@ -86,22 +69,7 @@ def check_folder(path: str, roots: Sequence[Path] | None = None) -> Path:
     Raises InvalidArgument (FOLDER_INVALID: empty, relative or not a path; NOT_A_FOLDER), NotFound
     (FOLDER_NOT_FOUND), PermissionDenied (FOLDER_NOT_ALLOWED, FOLDER_UNREADABLE).
     """
-    if not path or "\0" in path or not os.path.isabs(path):
-        raise InvalidArgument(
-            f"{path!r} is not a folder that a server can find: give its absolute path.",
-            reason="FOLDER_INVALID",
-        )
-    real = _allowed("folder", path, roots)
-    try:
-        mode = real.stat().st_mode
-    except PermissionError as error:
-        raise _unreadable(path) from error
-    except OSError as error:
-        raise NotFound(
-            f"There is no folder {path} on the server's machine; check the path.",
-            reason="FOLDER_NOT_FOUND",
-            path=path,
-        ) from error
+    real, mode = _found("folder", path, roots)
     if not stat.S_ISDIR(mode):
         raise InvalidArgument(
             f"{path} is a file; give the folder that holds the photos.",
@@ -111,8 +79,28 @@ def check_folder(path: str, roots: Sequence[Path] | None = None) -> Path:
     try:
         os.scandir(real).close()
     except OSError as error:
-        raise _unreadable(path) from error
+        raise _unreadable("folder", path) from error
     return real
+
+
+def _found(noun: str, path: str, roots: Sequence[Path] | None) -> tuple[Path, int]:
+    """The real path of something that is there, and its mode. What it is, is for the caller."""
+    if not path or "\0" in path or not os.path.isabs(path):
+        raise InvalidArgument(
+            f"{path!r} is not a {noun} that a server can find: give its absolute path.",
+            reason=f"{noun.upper()}_INVALID",
+        )
+    real = _allowed(noun, path, roots)
+    try:
+        return real, real.stat().st_mode
+    except PermissionError as error:
+        raise _unreadable(noun, path) from error
+    except OSError as error:
+        raise NotFound(
+            f"There is no {noun} {path} on the server's machine; check the path.",
+            reason=f"{noun.upper()}_NOT_FOUND",
+            path=path,
+        ) from error
 
 
 def _allowed(noun: str, path: str, roots: Sequence[Path] | None) -> Path:
@@ -134,9 +122,9 @@ def _allowed(noun: str, path: str, roots: Sequence[Path] | None) -> Path:
     )
 
 
-def _unreadable(path: str) -> PermissionDenied:
+def _unreadable(noun: str, path: str) -> PermissionDenied:
     return PermissionDenied(
-        f"The folder {path} may not be read by the server; change its permissions.",
-        reason="FOLDER_UNREADABLE",
+        f"The {noun} {path} may not be read by the server; change its permissions.",
+        reason=f"{noun.upper()}_UNREADABLE",
         path=path,
     )

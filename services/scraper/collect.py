@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+from collections import Counter
 from typing import Any
 
 from services.scraper import journal
@@ -25,6 +26,10 @@ from tagloom.progress import Report, silent
 from tagloom.store.interface import Store
 
 __all__ = ["CollectRequest", "check_source", "collect", "refresh", "refresh_request"]
+
+_EXPLAINED = 2
+"""reasons that are explained by an example, where no photo was found"""
+_LONGEST_NAME = 80
 
 
 def collect(store: Store, request: CollectRequest, report: Report = silent) -> Collection:
@@ -140,15 +145,25 @@ def _existing(store: Store, request: CollectRequest) -> Collection | None:
 
 
 def _no_photos(where: str, ledger: Ledger, advice: str) -> FailedPrecondition:
-    counts = ledger.counts
-    reasons = sorted({item.reason for item in ledger.items})
-    why = f" ({', '.join(reasons)})" if reasons else ""
+    # Where nothing is stored there is no collection to look up: the sentence has to say it all.
+    first = {item.reason: item for item in reversed(ledger.items)}
+    counts = Counter(item.reason for item in ledger.items).most_common()
+    found = [
+        f"{number:,} {reason}" + (_example(first[reason]) if place < _EXPLAINED else "")
+        for place, (reason, number) in enumerate(counts)
+    ]
     return FailedPrecondition(
-        f"{where} holds no photo that can be taken: of {len(ledger.items)} items "
-        f"{counts['refused']} were refused and {counts['skipped']} skipped{why}; {advice}.",
+        f"{where} holds no photo that can be taken, but {', '.join(found)}; {advice}."
+        if found
+        else f"{where} holds nothing; {advice}.",
         reason="NO_PHOTOS",
         items=len(ledger.items),
-        refused=counts["refused"],
-        skipped=counts["skipped"],
-        reasons=",".join(reasons),
+        refused=ledger.counts["refused"],
+        skipped=ledger.counts["skipped"],
+        reasons=",".join(sorted(first)),
     )
+
+
+def _example(item: Item) -> str:
+    name = item.source if len(item.source) <= _LONGEST_NAME else f"{item.source[:_LONGEST_NAME]}…"
+    return f" ({name}: {item.detail.rstrip('.')})"

@@ -39,7 +39,7 @@ class ZipPhotos:
 
     def __init__(self, archive: zipfile.ZipFile) -> None:
         self._archive = archive
-        self.entries = [info for info in archive.infolist() if not info.is_dir()]
+        self.entries = [i for i in archive.infolist() if not i.filename.endswith("/")]
         """its files, in its own order"""
 
     @classmethod
@@ -84,6 +84,9 @@ def _refusal(info: zipfile.ZipInfo) -> Refusal | None:
     path = PurePosixPath(info.filename)
     if path.is_absolute() or ".." in path.parts or "\\" in info.filename or "\0" in info.filename:
         detail = "Its name leads out of the zip; make the zip again with plain names."
+        return Refusal("refused", "NAME_UNSAFE", detail)
+    if not info.filename:
+        detail = "It has no name; make the zip again with plain names."
         return Refusal("refused", "NAME_UNSAFE", detail)
     if stat.S_ISLNK(info.external_attr >> 16):
         return Refusal("refused", "SYMLINK", "It is a symbolic link; put the file itself there.")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tagloom.errors import InvalidArgument, NotFound, PermissionDenied
-from tagloom.folders import allowed_roots, check_folder, served_roots
+from tagloom.folders import allowed_roots, check_file, check_folder, served_roots
 
 
 def test_roots_are_a_list_of_absolute_paths() -> None:
@@ -37,11 +37,14 @@ def test_a_folder_inside_the_roots_is_given_by_its_real_path(tmp_path: Path) -> 
     assert check_folder(str(tmp_path / "link" / "cats"), [tmp_path / "link"]) == real
 
 
-@pytest.mark.parametrize("path", ["", "photos", "a\0b"])
+@pytest.mark.parametrize("path", ["", "photos", "a\0b", "/a\0b"])
 def test_what_is_no_absolute_path_is_refused(path: str) -> None:
-    with pytest.raises(InvalidArgument) as caught:
+    with pytest.raises(InvalidArgument, match="is not a folder that") as caught:
         check_folder(path)
     assert caught.value.reason == "FOLDER_INVALID"
+    with pytest.raises(InvalidArgument, match="is not a file that") as caught:
+        check_file(path)
+    assert caught.value.reason == "FILE_INVALID"
 
 
 def test_outside_of_the_roots_nothing_is_told(tmp_path: Path) -> None:
@@ -62,6 +65,29 @@ def test_an_absent_folder_and_a_file_are_told(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument) as caught:
         check_folder(str(tmp_path / "file"))
     assert caught.value.reason == "NOT_A_FOLDER"
+
+
+def test_a_file_is_told_from_what_is_absent_and_what_is_none(tmp_path: Path) -> None:
+    file = tmp_path / "list.txt"
+    file.write_text("")
+    (tmp_path / "loop").symlink_to("loop")
+    os.mkfifo(tmp_path / "pipe")
+    assert check_file(str(file)) == file.resolve()
+    assert check_file(str(file), [tmp_path]) == file.resolve()
+    for absent in ("absent", "list.txt/x", "loop", "n" * 300):
+        with pytest.raises(NotFound, match="There is no file") as caught:
+            check_file(str(tmp_path / absent))
+        assert caught.value.reason == "FILE_NOT_FOUND"
+        with pytest.raises(NotFound, match="There is no folder") as caught:
+            check_folder(str(tmp_path / absent))
+        assert caught.value.reason == "FOLDER_NOT_FOUND"
+    for other in (tmp_path, tmp_path / "pipe"):  # which would block who opens it
+        with pytest.raises(InvalidArgument) as wrong:
+            check_file(str(other))
+        assert wrong.value.reason == "NOT_A_FILE"
+    with pytest.raises(PermissionDenied) as outside:
+        check_file(str(tmp_path / "absent"), [tmp_path / "public"])
+    assert outside.value.reason == "FILE_NOT_ALLOWED"
 
 
 def test_a_server_that_reads_no_folder_says_so(tmp_path: Path) -> None:

@@ -129,8 +129,9 @@ def test_text_files_renamed(store: Store, tmp_path: Path) -> None:
         collect(store, request(folder))
     assert caught.value.reason == "NO_PHOTOS"
     assert str(caught.value) == (
-        f"The folder {folder} holds no photo that can be taken: of 3 items 3 were refused and "
-        "0 skipped (EMPTY_FILE, NOT_AN_IMAGE); put JPEG, PNG, WebP files there."
+        f"The folder {folder} holds no photo that can be taken, but 2 NOT_AN_IMAGE (1.jpg: Its "
+        "name says image, its bytes do not; replace it by a JPEG, PNG or WebP file), 1 EMPTY_FILE "
+        "(0.jpg: The file has no bytes; copy it again); put JPEG, PNG, WebP files there."
     )
     assert list(store.iterate()) == []
 

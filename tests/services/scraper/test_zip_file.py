@@ -18,7 +18,7 @@ from services.scraper.ledger import from_lines
 from services.scraper.zip_file import ZipPhotos
 from tagloom.artifacts import layout
 from tagloom.artifacts.collection import ZipSource
-from tagloom.errors import InvalidArgument, NotFound, PermissionDenied
+from tagloom.errors import FailedPrecondition, InvalidArgument, NotFound, PermissionDenied
 from tagloom.store import Store
 
 
@@ -118,6 +118,35 @@ def test_entries_upon_one_another(store: Store, tmp_path: Path) -> None:
     assert list(store.iterate()) == []
 
 
+def test_an_entry_without_a_name(store: Store, tmp_path: Path, jpeg: bytes) -> None:
+    path, buffer = tmp_path / "photos.zip", io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("a.jpg", jpeg)
+        archive.writestr("b.jpg", jpeg)
+    path.write_bytes(buffer.getvalue().replace(b"b.jpg", b"\0.jpg"))  # which ends where C's do
+    with zipfile.ZipFile(path) as archive:
+        assert archive.namelist() == ["a.jpg", ""]
+    collect(store, CollectRequest("x", ZipSource(path=str(path))))
+    assert met(store) == {"a.jpg": "stored", "": "refused NAME_UNSAFE"}
+
+
+def test_a_zip_without_photos_says_what_is_in_it(store: Store, tmp_path: Path) -> None:
+    path = tmp_path / "photos.zip"
+    for entries, said in (
+        ([], "holds nothing"),
+        (["a/"], "holds nothing"),
+        (["n" * 3000, "b"], f"2 NOT_A_PHOTO ({'n' * 80}…: It is not a JPEG, PNG or WebP file)"),
+    ):
+        with zipfile.ZipFile(path, "w") as archive:
+            for name in entries:
+                archive.writestr(name, "text" * (not name.endswith("/")))
+        with pytest.raises(FailedPrecondition) as caught:
+            collect(store, CollectRequest("x", ZipSource(path=str(path))))
+        assert caught.value.reason == "NO_PHOTOS"
+        assert said in caught.value.message
+        assert caught.value.message.endswith("; put JPEG, PNG, WebP files into it.")
+
+
 def test_what_is_no_zip(store: Store, tmp_path: Path) -> None:
     path = tmp_path / "photos.zip"
     for data in (b"", b"PK\x05\x06", b"text" * 1000, b"PK\x03\x04" + bytes(200)):
@@ -145,11 +174,11 @@ def test_what_is_no_zip(store: Store, tmp_path: Path) -> None:
     cut=st.integers(0, 200),
 )
 def test_no_damage_breaks_the_reader(
-    changes: list[tuple[int, int]], cut: int, tmp_path: Path, jpeg: bytes
+    changes: list[tuple[int, int]], cut: int, tmp_path: Path
 ) -> None:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("a.jpg", jpeg[:200])
+        archive.writestr("a.jpg", b"\xff\xd8\xff" + random.Random(0).randbytes(200))
         archive.writestr("b/c.txt", "text" * 50)
     damaged = bytearray(buffer.getvalue())
     for place, value in changes:
