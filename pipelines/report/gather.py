@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice, zip_longest
 
 from pipelines.spec import Experiment
 from tagloom.client import Clients
+from tagloom.client.paging import iterate
 from tagloom.errors import TagloomError
 from tagloom.v1 import (
     evaluator_pb2,
@@ -18,7 +20,7 @@ from tagloom.v1 import (
     trainer_pb2,
 )
 
-__all__ = ["Materials", "RunMaterials", "gather", "shown"]
+__all__ = ["MAX_ROWS", "Materials", "RunMaterials", "gather", "shown"]
 
 PREVIEWS = 48
 """photos shown of each wall, at most"""
@@ -28,6 +30,9 @@ QUESTIONED = 0.15
 """margin of the sharpness below which its map is shown as well"""
 MAX_ROWS = 400
 """verdicts and items listed, at most: a page, not a database"""
+MAX_VERDICTS = 50_000
+"""verdicts counted, and searched for reasons to show, at most"""
+_PAGE = 1000
 GROWTH_SEEDS = 10
 GROWTH_SNAPSHOTS = 12
 HERO_SEEDS = 24
@@ -130,10 +135,9 @@ def _items(clients: Clients, collection: str) -> Iterator[scraper_pb2.Item]:
 
 def _verdicts(clients: Clients, dataset: str) -> Iterator[filter_pb2.Verdict]:
     """The borderline ones first: of more than a page shows, those are worth a look."""
-    request = filter_pb2.ListVerdictsRequest(
-        parent=dataset, page_size=MAX_ROWS, order_by="closeness"
-    )
-    yield from clients.filter.ListVerdicts(request).verdicts
+    request = filter_pb2.ListVerdictsRequest(parent=dataset, page_size=_PAGE, order_by="closeness")
+    listed = iterate(clients.filter.ListVerdicts, request, lambda page: page.verdicts)
+    yield from islice(listed, MAX_VERDICTS)
 
 
 def _sharpness_in_question(verdict: filter_pb2.Verdict) -> bool:
@@ -144,18 +148,23 @@ def _sharpness_in_question(verdict: filter_pb2.Verdict) -> bool:
 
 
 def shown(verdicts: Sequence[filter_pb2.Verdict]) -> list[filter_pb2.Verdict]:
-    """The photos on the walls: of the rejected, as many reasons as possible come first."""
-    kept = [verdict for verdict in verdicts if verdict.kept][:PREVIEWS]
-    queues: dict[str, list[filter_pb2.Verdict]] = {}
+    """The photos on the walls, those of each check in turn: of the kept, the one nearest to
+    rejecting it; of the rejected, the first that did."""
+    kept: dict[str, list[filter_pb2.Verdict]] = {}
+    rejected: dict[str, list[filter_pb2.Verdict]] = {}
     for verdict in verdicts:
-        if not verdict.kept:
-            queues.setdefault(verdict.failed_checks[0], []).append(verdict)
-    rejected: list[filter_pb2.Verdict] = []
-    while any(queues.values()) and len(rejected) < PREVIEWS:
-        for queue in queues.values():
-            if queue and len(rejected) < PREVIEWS:
-                rejected.append(queue.pop(0))
-    return kept + rejected
+        if verdict.kept:
+            nearest = min(verdict.results, key=lambda result: result.margin, default=None)
+            kept.setdefault(nearest.check if nearest else "", []).append(verdict)
+        else:
+            rejected.setdefault(verdict.failed_checks[0], []).append(verdict)
+    return [*_in_turn(kept), *_in_turn(rejected)]
+
+
+def _in_turn(queues: Mapping[str, Sequence[filter_pb2.Verdict]]) -> Iterator[filter_pb2.Verdict]:
+    """At most PREVIEWS, one of each queue, then the next of each."""
+    rounds = zip_longest(*queues.values())
+    return islice((v for one_of_each in rounds for v in one_of_each if v is not None), PREVIEWS)
 
 
 def _run(clients: Clients, label: str, run: str, evaluation: str) -> RunMaterials:

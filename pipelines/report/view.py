@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines.report.charts import Chart, number
+from pipelines.report.checks import Findings, findings
 from pipelines.report.gather import Materials, RunMaterials
 from pipelines.report.pictures import Picture, sample
 from pipelines.report.scores import (
@@ -50,6 +51,7 @@ class View:
     hero_caption: str
     collected: str
     counts: list[tuple[str, str]]
+    findings: Findings
     kept: list[Photo]
     kept_total: int
     rejected: list[Photo]
@@ -111,6 +113,7 @@ def build_view(materials: Materials, spec_yaml: str, options: str = "") -> View:
             (f"{dataset.train_count:,}", "squares to train on"),
             (f"{dataset.held_out_count:,}", "squares held out"),
         ],
+        findings=findings(materials.verdicts),
         kept=kept,
         kept_total=dataset.kept_count,
         rejected=rejected,

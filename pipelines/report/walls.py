@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipelines.report.charts import number
-from pipelines.report.gather import Materials, shown
+from pipelines.report.checks import YES_OR_NO, bound_text, rule_text
+from pipelines.report.gather import MAX_ROWS, Materials, shown
 from pipelines.report.pictures import Picture, photo
+from pipelines.report.sources import Source, source_of
 from pipelines.report.words import MISSING, TIMES, count
 from tagloom.v1 import filter_pb2, scraper_pb2
 
@@ -18,15 +20,12 @@ __all__ = [
     "Photo",
     "VerdictCell",
     "VerdictRow",
-    "file_name",
     "left_out",
     "verdict_rows",
     "walls",
 ]
 
 
-_YES_OR_NO = {"valid", "boolean"}
-"""units of checks whose score is 0 or 1"""
 _BARS = 3
 
 
@@ -34,7 +33,7 @@ _BARS = 3
 class Photo:
     """One photo on a wall."""
 
-    name: str
+    source: Source
     picture: Picture | None
     map: Picture | None
     """where it is sharp, where that was in question"""
@@ -77,7 +76,7 @@ class VerdictCell:
 class VerdictRow:
     """One photo's line."""
 
-    name: str
+    source: Source
     kept: bool
     cells: list[VerdictCell]
     size: str
@@ -88,7 +87,7 @@ class VerdictRow:
 class LeftOut:
     """A file that was met and not stored."""
 
-    source: str
+    source: Source
     state: str
     why: str
 
@@ -102,38 +101,30 @@ def walls(materials: Materials) -> tuple[list[Photo], list[Photo]]:
         picture = photo(jpeg, verdict.source) if jpeg else None
         sharp = materials.maps.get(verdict.sha256)
         blur = photo(sharp, f"where {verdict.source} is sharp") if sharp else None
-        name, bars = file_name(verdict.source), _bars(verdict)
+        source, bars = source_of(verdict.source), _bars(verdict)
         if verdict.kept:
             note = f"{_size(verdict)} px, {count(verdict.tile_count, 'square')}"
-            kept.append(Photo(name, picture, blur, [], note, bars))
+            kept.append(Photo(source, picture, blur, [], note, bars))
         else:
             why = [r.detail or r.check for r in verdict.results if not r.passed]
             checks = list(verdict.failed_checks)
-            rejected.append(Photo(name, picture, blur, checks, " ".join(why), bars))
+            rejected.append(Photo(source, picture, blur, checks, " ".join(why), bars))
     return kept, rejected
 
 
 def verdict_rows(materials: Materials) -> tuple[list[CheckHead], list[VerdictRow]]:
-    """The verdict table: every photo against every check."""
+    """The verdict table: the photos nearest to a threshold against every check."""
+    verdicts = materials.verdicts[:MAX_ROWS]
     heads: dict[str, CheckHead] = {}
-    for verdict in materials.verdicts:
+    for verdict in verdicts:
         for result in verdict.results:
-            sign = "≥" if result.minimum else "≤"
-            rule = f"{sign} {number(result.threshold)} {result.unit}"
-            if result.unit in _YES_OR_NO:
-                rule = "yes or no"
-            elif result.unit == "ratio":
-                rule = f"{sign} {number(100 * result.threshold)} %"
-            heads.setdefault(result.check, CheckHead(result.check, rule))
+            heads.setdefault(result.check, CheckHead(result.check, rule_text(result)))
     rows = []
-    for verdict in materials.verdicts:
+    for verdict in verdicts:
         results = {result.check: result for result in verdict.results}
         cells = [_cell(results.get(check)) for check in heads]
-        rows.append(
-            VerdictRow(
-                file_name(verdict.source), verdict.kept, cells, _size(verdict), verdict.tile_count
-            )
-        )
+        source = source_of(verdict.source)
+        rows.append(VerdictRow(source, verdict.kept, cells, _size(verdict), verdict.tile_count))
     return list(heads.values()), rows
 
 
@@ -141,34 +132,30 @@ def left_out(items: Sequence[scraper_pb2.Item]) -> list[LeftOut]:
     """Every file that is not in the store under its own hash, and why."""
     states = {2: "duplicate", 3: "skipped", 4: "refused"}
     return [
-        LeftOut(item.source, states[item.state], item.detail or item.reason or "the same bytes")
+        LeftOut(
+            source_of(item.source),
+            states[item.state],
+            item.detail or item.reason or "the same bytes",
+        )
         for item in items
         if item.state in states
     ]
 
 
-def file_name(source: str) -> str:
-    """A path's last part; an address as it is."""
-    return source if "://" in source else source.rsplit("/", 1)[-1]
-
-
 def _bars(verdict: filter_pb2.Verdict) -> list[Bar]:
     """The score nearest to its threshold; of a photo that went, those that failed."""
-    results = [r for r in verdict.results if r.unit not in _YES_OR_NO]
+    results = [r for r in verdict.results if r.unit not in YES_OR_NO]
     failed = [r for r in results if not r.passed]
     nearest = sorted(results, key=lambda r: r.margin)[:1] if verdict.kept else []
     bars = []
     for result in failed[:_BARS] or nearest:
         cell, width = _cell(result), 50 * abs(result.margin)
-        rule = _bound(result.threshold, result.unit)
         sign = "≥" if result.minimum else "≤"
         left = 50.0 if result.margin >= 0 else 50 - width
-        bars.append(Bar(result.check, f"{cell.text}, {sign} {rule}", cell.style, left, width))
+        bars.append(
+            Bar(result.check, f"{cell.text}, {sign} {bound_text(result)}", cell.style, left, width)
+        )
     return bars
-
-
-def _bound(value: float, unit: str) -> str:
-    return f"{number(100 * value)} %" if unit == "ratio" else number(value)
 
 
 def _size(verdict: filter_pb2.Verdict) -> str:
@@ -181,7 +168,7 @@ def _cell(result: filter_pb2.CheckResult | None) -> VerdictCell:
     if result is None:
         return VerdictCell(MISSING, "off", "not judged: an earlier check had to pass first")
     style = "pass" if result.passed else "fail"
-    if result.unit in _YES_OR_NO:
+    if result.unit in YES_OR_NO:
         text = "yes" if result.score else "no"
     elif result.unit == "ratio":
         text = f"{number(round(100 * result.score, 1))} %"

@@ -214,6 +214,37 @@ def test_the_wall_of_rejected_photos_shows_every_reason_first() -> None:
     assert rare in walls
 
 
+def test_the_wall_of_kept_photos_shows_every_check_that_nearly_rejected_one() -> None:
+    kept = [verdict(f"{i:064}", f"{i}.jpg", kept=True) for i in range(100)]
+    rare = verdict("f" * 64, "rare.jpg", kept=True)
+    rare.results[0].check = "text"
+    walls = shown([*kept, rare])
+    assert len(walls) == 48
+    assert rare in walls
+
+
+def test_the_page_counts_what_each_check_rejected_of_all_photos_not_only_of_those_listed(
+    materials: Callable[..., Materials],
+) -> None:
+    made = materials()
+    made.verdicts += [verdict(f"{i:064}", f"{i}.jpg", kept=False) for i in range(1200)]
+    made.dataset.judged_count = 1203
+    page = Page(render(made, "experiment: cats"))
+    assert "faces \N{LESS-THAN OR EQUAL TO} 0.5 confidence 1,202 1,202" in page.text
+    assert "Every score of the 400 photos nearest to a threshold, of 1,203" in page.text
+
+
+def test_an_address_is_a_link_and_a_path_is_none(materials: Callable[..., Materials]) -> None:
+    post = "https://www.instagram.com/p/CODE/?img_index=2"
+    made = materials()
+    made.verdicts[0].source = post
+    made.verdicts[2].source = "javascript://www.example.com/%0Aalert(1)"
+    page = Page(render(made, "experiment: cats"))
+    links = {a["href"] for tag, a in page.attributes if tag == "a"}
+    assert {link for link in links if link is None or not link.startswith("#")} == {post}
+    assert "CODE, 2" in page.text
+
+
 def test_what_is_missing_is_said_first(materials: Callable[..., Materials]) -> None:
     page = Page(render(materials(), "experiment: cats", notice=f"Not complete. {EVIL}"))
     assert f"Not complete. {EVIL}" in page.text
