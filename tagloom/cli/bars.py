@@ -7,6 +7,8 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from tagloom.cli.output import printable
+
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
@@ -17,6 +19,7 @@ __all__ = ["Bars", "remaining", "show_event"]
 
 _QUIET_S = 15.0
 """without a terminal: at most one line a bar in so many seconds, unless its phase changes"""
+_LONGEST_NOTE = 200
 
 
 class Bars:
@@ -36,16 +39,19 @@ class Bars:
             from rich.progress import BarColumn, Progress, TextColumn
             from rich.table import Column
 
-            def text(template: str, **options: Any) -> TextColumn:
-                return TextColumn(template, table_column=Column(no_wrap=True, **options))
+            def text(template: str, style: str = "none", **options: Any) -> TextColumn:
+                # No markup: a file may be called "[red]" or "[/]".
+                column = Column(no_wrap=True, **options)
+                return TextColumn(template, style=style, markup=False, table_column=column)
 
             # Narrow terminals: the note gives way first, then the title; the bar stays.
             self._progress = Progress(
-                text("{task.fields[mark]} [bold]{task.description}", max_width=30),
+                TextColumn("{task.fields[mark]}", table_column=Column(no_wrap=True)),
+                text("{task.description}", "bold", max_width=28),
                 BarColumn(bar_width=18, table_column=Column(min_width=18)),
                 text("{task.fields[amount]}", min_width=5),
-                text("[cyan]{task.fields[left]}", min_width=9),
-                text("[dim]{task.fields[note]}", ratio=1, overflow="ellipsis"),
+                text("{task.fields[left]}", "cyan", min_width=9),
+                text("{task.fields[note]}", "dim", ratio=1, overflow="ellipsis"),
                 console=Console(stderr=True),
                 refresh_per_second=8,
                 expand=True,
@@ -66,7 +72,7 @@ class Bars:
         self, title: str, phase: str, done: int, total: int, eta_s: float | None, note: str
     ) -> None:
         """Where the work called `title` is."""
-        note = " ".join(note.split())
+        note = printable(note, _LONGEST_NOTE)
         amount = _amount(done, total)
         left = "" if eta_s is None else f"{remaining(eta_s)} left"
         if self._progress is None:
@@ -84,7 +90,7 @@ class Bars:
 
     def end(self, title: str, sentence: str, *, ok: bool = True) -> None:
         """The work called `title` is over."""
-        sentence = " ".join(sentence.split())
+        sentence = printable(sentence)
         if self._progress is None:
             self._told.pop(title, None)
             print(f"{title}: {sentence}", file=sys.stderr, flush=True)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from unicodedata import category
 
 from google.protobuf import duration_pb2, timestamp_pb2
 from google.protobuf.message import Message
 
-__all__ = ["count", "facts", "plain", "table", "when"]
+__all__ = ["count", "facts", "plain", "printable", "table", "when"]
 
 
 def plain(message: Message) -> dict[str, Any]:
@@ -96,6 +97,24 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequenc
         return "  ".join(padded).rstrip()
 
     return "\n".join(join(line) for line in lines)
+
+
+def printable(text: str, limit: int = 0) -> str:
+    """The text as one line that says to a terminal what it says to a reader.
+
+    Names of files, captions and what servers answer come from strangers: control characters, and
+    those that turn the direction of writing, would move the cursor or hide what follows. `limit`:
+    characters at most; 0 for any number.
+    """
+    line = " ".join(
+        "".join(
+            " " if category(c) in ("Cc", "Cs", "Zl", "Zp") or c in _DIRECTIONS else c for c in text
+        ).split()
+    )
+    return line if not limit or len(line) <= limit else line[: limit - 1] + "…"
+
+
+_DIRECTIONS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
 
 def count(amount: int, noun: str) -> str:

@@ -242,7 +242,7 @@ def _answer(session: Session, result: scraper_pb2.Collection, new: int | None = 
         plain(result),
         f"{result.name}: {added}{count(result.stored_count, 'photo')} stored of "
         f"{count(result.item_count, 'file')} met "
-        f"({result.duplicate_count:,} duplicates, {result.skipped_count:,} skipped, "
+        f"({count(result.duplicate_count, 'duplicate')}, {result.skipped_count:,} skipped, "
         f"{result.refused_count:,} refused).\n"
         f"Next: tagloom filter --collection {collection} --dataset {collection} --resolution 256"
         f"{session.store_options}",

@@ -164,7 +164,9 @@ def prepare_workers() -> None:
 
 def _fail(session: Session, error: TagloomError) -> None:
     """One sentence for people on stderr; with --json the whole error on stdout too."""
-    click.echo(f"{error.message} [{error.reason}]", err=True)
+    from tagloom.cli.output import printable
+
+    click.echo(f"{printable(error.message)} [{error.reason}]", err=True)
     if session.as_json:
         document = {
             "error": {

@@ -6,7 +6,7 @@ import pytest
 
 from pipelines.steps.events import Failed, Finished
 from tagloom.cli.bars import Bars, remaining, show_event
-from tagloom.cli.output import count, facts, plain, table
+from tagloom.cli.output import count, facts, plain, printable, table
 from tagloom.v1 import filter_pb2, operation_pb2, scraper_pb2, trainer_pb2
 
 
@@ -69,6 +69,31 @@ def test_the_error_that_ends_a_command_is_told_once(capsys: pytest.CaptureFixtur
         "train (b): failed: The cell b broke.",
         "close: failed (1 s)",
     ]
+
+
+def test_what_strangers_wrote_is_a_line_that_moves_no_cursor() -> None:
+    assert printable("a\nb\x1b[31m\x9b2J\u2028c\u202egpj.exe") == "a b [31m 2J c gpj.exe"
+    assert printable("👩\u200d👩 हिन्दी [/red]") == "👩\u200d👩 हिन्दी [/red]"
+    assert [printable("n" * 9, limit) for limit in (0, 9, 8)] == ["n" * 9, "n" * 9, "n" * 7 + "…"]
+
+
+@pytest.mark.parametrize("name", ["[/z].jpg", "[red]b.jpg", "c\\", "[link=x]d\x1b[2J.jpg"])
+def test_names_with_markup_are_shown_as_they_are(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setenv("COLUMNS", "200")
+    with Bars() as bars:
+        bars.show("scrape", "collect", 1, 2, None, name)
+        bars.end("train [/bold]", name, ok=False)
+        assert bars._progress is not None
+        bars._progress.refresh()
+    shown = capsys.readouterr().err
+    assert f"collect: {printable(name)}" in shown
+    assert "train [/bold]" in shown
+    assert "✗" in shown
+    assert "\x1b[2J" not in shown
 
 
 def test_remaining_time() -> None:
