@@ -80,7 +80,11 @@ def delete_collection(store: Store, name: str) -> None:
     (collection_id,) = layout.parse_name(name, "collections/{}")
     keys = [info.key for info in store.iterate(f"collections/{collection_id}/")]
     if not keys:
-        raise NotFound(f"There is no {name}.", reason="RESOURCE_NOT_FOUND", resource=name)
+        raise NotFound(
+            f"There is no {name}; `tagloom ls collections` lists what there is.",
+            reason="RESOURCE_NOT_FOUND",
+            resource=name,
+        )
     users = sorted(_datasets_from(store, name))
     if users:
         raise FailedPrecondition(

@@ -103,7 +103,8 @@ def image(sha256: str) -> str:
     """An image's bytes, under their hash."""
     if not _SHA256.fullmatch(sha256):
         raise InvalidArgument(
-            f"{sha256[:80]!r} is not a SHA-256 in lower-case hex.", reason="INVALID_SHA256"
+            f"{sha256[:80]!r} is not a SHA-256: write its 64 digits, 0-9 and a-f.",
+            reason="INVALID_SHA256",
         )
     return f"images/{sha256[:2]}/{sha256}"
 

@@ -108,8 +108,9 @@ def internal_error(error: BaseException, *, doing: str) -> TagloomError:
 
 
 def to_status(error: TagloomError) -> status_pb2.Status:
-    """The wire form of a deliberate error. Overlong texts are cut so that it always arrives."""
-    message = _clip(error.message, _MESSAGE_BYTES)
+    """The wire form of a deliberate error. Overlong texts are cut so that it always arrives: a
+    message in its middle, since it ends with what to do."""
+    message = _clip_middle(error.message, _MESSAGE_BYTES)
     info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN)
     budget = _METADATA_BYTES
     for key, value in error.metadata.items():
@@ -215,3 +216,11 @@ def _clip(text: str, limit: int) -> str:
     if limit <= 3:
         return ""
     return raw[: limit - 3].decode("utf-8", "ignore") + "…"
+
+
+def _clip_middle(text: str, limit: int) -> str:
+    raw = text.encode("utf-8", "replace")
+    if len(raw) <= limit:
+        return raw.decode()
+    head = _clip(text, limit // 2)
+    return head + raw[len(head.encode()) - limit :].decode("utf-8", "ignore")

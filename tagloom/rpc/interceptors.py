@@ -16,9 +16,10 @@ from typing import Any, NamedTuple, TypeAlias
 
 import grpc
 import grpc.aio
+from google.protobuf.message import DecodeError
 from google.rpc import status_pb2
 
-from tagloom.errors import TagloomError, Unauthenticated
+from tagloom.errors import InvalidArgument, TagloomError, Unauthenticated
 from tagloom.rpc.errors import deadline_status, internal_error, to_status
 from tagloom.rpc.logs import request_id
 from tagloom.rpc.metrics import CallMetrics
@@ -67,7 +68,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         if handler is None:
             return None  # gRPC answers UNIMPLEMENTED
         service, _, name = handler_call_details.method.removeprefix("/").rpartition("/")
-        codec = (handler.request_deserializer, handler.response_serializer)
+        codec = (_readable(handler.request_deserializer), handler.response_serializer)
         streamed = handler.request_streaming
         if handler.response_streaming:
             kind = "bidi_stream" if streamed else "server_stream"
@@ -116,12 +117,12 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         received = self._metrics.received.labels(*method.labels)
         if method.kind in ("unary", "server_stream"):
             received.inc()
-            return request
+            return _read(request)
 
         async def count() -> AsyncIterator[Any]:
             async for message in request:
                 received.inc()
-                yield message
+                yield _read(message)
 
         return count()
 
@@ -190,6 +191,31 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 else "The server wants a bearer token; set TAGLOOM_TOKEN.",
                 reason="TOKEN_INVALID" if given else "TOKEN_MISSING",
             )
+
+
+class _Unreadable:
+    """In the place of a request whose bytes are no message."""
+
+
+def _readable(deserialize: Any) -> Any:
+    # What a deserializer raises, gRPC answers by itself: UNKNOWN, in Python's words.
+    def parse(data: bytes) -> Any:
+        try:
+            return deserialize(data)
+        except DecodeError:
+            return _Unreadable()
+
+    return deserialize and parse
+
+
+def _read(request: Any) -> Any:
+    if isinstance(request, _Unreadable):
+        raise InvalidArgument(
+            "The request is not a message of this method's type; make it from the server's own "
+            "protos (tagloom.v1), with text in UTF-8.",
+            reason="REQUEST_MALFORMED",
+        )
+    return request
 
 
 @contextlib.asynccontextmanager

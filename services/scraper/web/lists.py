@@ -18,19 +18,23 @@ def read_list(path: Path) -> tuple[str, ...]:
 
     Raises InvalidArgument (URL_LIST_INVALID), FailedPrecondition (URL_LIST_EMPTY).
     """
-    if path.stat().st_size > _MAX_BYTES:
-        raise InvalidArgument(
-            f"{path.name} has more than {_MAX_BYTES // 2**20} MiB; split the list.",
-            reason="URL_LIST_INVALID",
-        )
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        with path.open("rb") as file:
+            data = file.read(_MAX_BYTES + 1)
+    except OSError as error:
+        why = error.strerror or type(error).__name__
+        raise _invalid(f"{path.name} cannot be read ({why}); check what it is.") from error
+    if len(data) > _MAX_BYTES:
+        raise _invalid(f"{path.name} has more than {_MAX_BYTES // 2**20} MiB; split the list.")
+    try:
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InvalidArgument(
-            f"{path.name} is not UTF-8 text; write one address a line.",
-            reason="URL_LIST_INVALID",
-        ) from error
+        raise _invalid(f"{path.name} is not UTF-8 text; write one address a line.") from error
     return unique(text.splitlines(), path.name)
+
+
+def _invalid(message: str) -> InvalidArgument:
+    return InvalidArgument(message, reason="URL_LIST_INVALID")
 
 
 def unique(lines: Iterable[str], name: str) -> tuple[str, ...]:

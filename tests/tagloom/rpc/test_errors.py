@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tagloom import errors
-from tagloom.errors import FailedPrecondition, InvalidArgument, TagloomError, Unavailable
+from tagloom.errors import FailedPrecondition, InvalidArgument, NotFound, TagloomError, Unavailable
 from tagloom.rpc.errors import (
     DOMAIN,
     deadline_status,
@@ -95,6 +95,16 @@ def test_every_status_carries_one_error_info_of_our_domain() -> None:
     assert (info.domain, info.reason) == (DOMAIN, "TEST_REASON")
     (info,) = details(deadline_status(3), error_details_pb2.ErrorInfo)
     assert (info.domain, info.reason) == (DOMAIN, "DEADLINE_EXCEEDED")
+
+
+def test_a_message_that_is_cut_keeps_what_to_do() -> None:
+    for sign in ("x", "ü", "🐟"):
+        message = f"There is no folder /{sign * 5000}; check the path."
+        cut = to_status(NotFound(message, reason="TEST_REASON")).message
+        assert len(cut.encode()) <= 1024
+        assert cut.startswith(f"There is no folder /{sign}")
+        assert cut.endswith(f"{sign}; check the path.")
+        assert f"{sign}…{sign}" in cut
 
 
 def test_field_becomes_bad_request() -> None:

@@ -159,6 +159,21 @@ def test_an_unknown_method_is_unimplemented(channel: grpc.Channel) -> None:
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
+def test_bytes_that_are_no_message_are_said_to_be(channel: grpc.Channel) -> None:
+    unary: Any = channel.unary_unary("/tagloom.test.Echo/Echo")
+    streaming: Any = channel.unary_stream("/tagloom.test.Echo/Repeat")
+    joining: Any = channel.stream_unary("/tagloom.test.Echo/Join")
+    for call in (
+        lambda: unary(b"\x0a\x01\xff", timeout=10),
+        lambda: list(streaming(b"\xff", timeout=10)),
+        lambda: joining(iter([b"", b"\xff"]), timeout=10),
+    ):
+        with pytest.raises(grpc.RpcError) as caught:
+            call()
+        assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert reason(caught) == "REQUEST_MALFORMED"
+
+
 def answers_during(echo: EchoClient, order: str) -> int:
     """How many other calls, one after the other, are answered while this one is worked on."""
     working = echo.echo.future(text(order), timeout=120)
