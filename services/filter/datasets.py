@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from tagloom.artifacts import layout
 from tagloom.artifacts.dataset import Dataset
-from tagloom.errors import NotFound
+from tagloom.errors import DataLoss, NotFound
 from tagloom.paging import page_of
 from tagloom.store.interface import Store
 
@@ -43,9 +45,10 @@ def list_datasets(store: Store, page_size: int, token: str) -> tuple[list[Datase
 def delete_dataset(store: Store, dataset_id: str) -> None:
     """Removes it, manifest first: from then on it does not exist, whatever is still there.
 
-    Raises NotFound (RESOURCE_NOT_FOUND).
+    One whose manifest cannot be read can be removed. Raises NotFound (RESOURCE_NOT_FOUND).
     """
-    get_dataset(store, dataset_id)
+    with contextlib.suppress(DataLoss):
+        get_dataset(store, dataset_id)
     store.delete(layout.dataset_manifest(dataset_id))
     for info in list(store.iterate(f"{_PREFIX}{dataset_id}/")):
         store.delete(info.key)

@@ -152,7 +152,9 @@ def _outline(picture: Image.Image, asked: npt.NDArray[np.bool_]) -> None:
     for row, column in zip(*np.nonzero(asked), strict=True):
         left, right = (int(edge * picture.width / columns) for edge in (column, column + 1))
         top, bottom = (int(edge * picture.height / rows) for edge in (row, row + 1))
-        drawing.rectangle((left, top, right - 1, bottom - 1), outline="#ffffff")
+        # Of a photo of a few pixels by thousands, a preview has less than a pixel a tile.
+        edges = (left, top, max(left, right - 1), max(top, bottom - 1))
+        drawing.rectangle(edges, outline="#ffffff")
 
 
 def score_bars(results: Sequence[CheckResult], width: int, font: Font) -> Image.Image:

@@ -6,6 +6,7 @@ manifest holds every threshold that was applied, whatever the names mean later.
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Iterable
 from functools import cache
@@ -74,8 +75,11 @@ def named_profile(name: str) -> tuple[Threshold, ...]:
 def _refuse_impossible(override: Threshold) -> None:
     check = CHECKS.get(override.check)
     if check is None:
+        near = difflib.get_close_matches(override.check[:60], CHECKS, 1)
+        meant = f" (did you mean {near[0]!r}?)" if near else ""
         raise InvalidArgument(
-            f"There is no check {override.check[:60]!r}; the checks are {', '.join(CHECKS)}.",
+            f"There is no check {override.check[:60]!r}{meant}; the checks are "
+            f"{', '.join(CHECKS)}.",
             reason="UNKNOWN_CHECK",
             field="thresholds",
             check=override.check[:60],
@@ -87,11 +91,19 @@ def _refuse_impossible(override: Threshold) -> None:
             field="thresholds",
             check=FORMAT,
         )
-    in_range = math.isfinite(override.value) and check.low <= override.value <= check.high
-    if override.enabled and not in_range:
+    # Also where the check is off: the manifest keeps the value, and JSON has no such numbers.
+    possible = math.isfinite(override.value)
+    if override.enabled:
+        possible = possible and check.low <= override.value <= check.high
+    if not possible:
+        what = (
+            f"choose {check.low:g} to {check.high:g} ({check.unit})"
+            if check.low < check.high
+            else f"leave it out, since it is {check.low:g} in every profile"
+        )
         raise InvalidArgument(
-            f"The threshold {override.value:g} of the check {check.name!r} is out of range: "
-            f"choose {check.low:g} to {check.high:g} {check.unit}.",
+            f"The threshold {override.value:g} of the check {check.name!r} is out of range; "
+            f"{what}.",
             reason="THRESHOLD_OUT_OF_RANGE",
             field="thresholds",
             check=check.name,

@@ -98,6 +98,7 @@ class FilterService(filter_pb2_grpc.FilterServiceServicer):
             target=f"datasets/{asked.dataset}",
             request_id=request.request_id,
             check=check,
+            join=True,
         )
 
     def _check_possible(self, asked: BuildRequest) -> None:
@@ -137,7 +138,12 @@ class FilterService(filter_pb2_grpc.FilterServiceServicer):
                 raise _in_progress(name, running[0])
 
         return await self._kit.operations.start(
-            "ImportDataset", request, target=name, request_id=request.request_id, check=check
+            "ImportDataset",
+            request,
+            target=name,
+            request_id=request.request_id,
+            check=check,
+            join=True,
         )
 
     async def _import_dataset(
@@ -188,6 +194,7 @@ class FilterService(filter_pb2_grpc.FilterServiceServicer):
             target=request.collection,
             request_id=request.request_id,
             check=check,
+            join=True,
         )
 
     async def GetDataset(
@@ -255,7 +262,8 @@ class FilterService(filter_pb2_grpc.FilterServiceServicer):
 
 def _in_progress(name: str, operation: str) -> AlreadyExists:
     return AlreadyExists(
-        f"{name} is being made by {operation}; wait for it or cancel it, or choose another id.",
+        f"{name} is being made by {operation}; wait for it or cancel it (`tagloom operations`), or "
+        "choose another id.",
         reason="DATASET_IN_PROGRESS",
         resource=name,
         operation=operation,

@@ -91,7 +91,12 @@ class ScraperService(scraper_pb2_grpc.ScraperServiceServicer):
             await self._check_idle(name)
 
         return await self._kit.operations.start(
-            "CreateCollection", request, request_id=request.request_id, target=name, check=check
+            "CreateCollection",
+            request,
+            request_id=request.request_id,
+            target=name,
+            check=check,
+            join=True,
         )
 
     async def RefreshCollection(
@@ -111,6 +116,7 @@ class ScraperService(scraper_pb2_grpc.ScraperServiceServicer):
             request_id=request.request_id,
             target=request.name,
             check=check,
+            join=True,
         )
 
     async def ForgetItems(

@@ -60,7 +60,7 @@ def check_id(value: str, what: str) -> str:
     """Returns `value` when it can name a resource; `what` names the field in the error."""
     if not RESOURCE_ID.fullmatch(value):
         raise InvalidArgument(
-            f"{what} {value!r} is not valid: use 1 to 63 of a-z, 0-9 and '-', "
+            f"{what} {value[:80]!r} is not valid: use 1 to 63 of a-z, 0-9 and '-', "
             "starting with a letter or digit.",
             reason="INVALID_ID",
             field=what,
@@ -93,7 +93,7 @@ def parse_name(name: str, *patterns: str) -> tuple[str, ...]:
             return tuple(ids)
     wanted = " or ".join(pattern.replace("{}", "ID") for pattern in patterns)
     raise InvalidArgument(
-        f"{name!r} is not a resource name here: write {wanted}.",
+        f"{name[:120]!r} is not a resource name here: write {wanted}.",
         reason="INVALID_NAME",
         value=name[:120],
     )

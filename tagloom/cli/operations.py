@@ -8,9 +8,11 @@ import click
 
 from tagloom.cli.bars import Bars
 from tagloom.cli.session import Session, command_options
+from tagloom.errors import FailedPrecondition
 
 if TYPE_CHECKING:
     from google.longrunning import operations_pb2
+    from google.protobuf.message import Message
 
 __all__ = ["describe", "operations_command"]
 
@@ -57,15 +59,13 @@ def list_command(session: Session, service: str | None, active: bool) -> None:
 @command_options
 def wait_command(session: Session, name: str) -> None:
     """Wait until an operation is done; fails as it failed."""
-    import importlib
-
     from tagloom.cli.output import facts, plain
 
     with session.clients(_service(name)) as clients, Bars() as bars:
         operation = clients.get_operation(name)
-        module = importlib.import_module(f"tagloom.v1.{_service(name)}_pb2")
-        kind = getattr(module, _RESPONSES[_method(operation)])
-        result = clients.wait(operation, kind, on_progress=bars.follow(_method(operation)))
+        method = _method(operation)
+        kind = _response(_service(name), method)
+        result = clients.wait(operation, kind, on_progress=bars.follow(method))
     session.answer(plain(result), facts(plain(result)))
 
 
@@ -79,17 +79,24 @@ def cancel_command(session: Session, name: str) -> None:
     session.answer({"cancelled": name}, f"{name} was asked to stop.")
 
 
-_RESPONSES = {
-    "CreateCollection": "Collection",
-    "RefreshCollection": "Collection",
-    "ForgetItems": "Takedown",
-    "ForgetImages": "ForgetImagesResponse",
-    "CreateDataset": "Dataset",
-    "CreateRun": "Run",
-    "ResumeRun": "Run",
-    "CreateEvaluation": "Evaluation",
-    "CompareFolders": "SnapshotScore",
-}
+def _response(service: str, method: str) -> type[Message]:
+    """What an operation of this method ends with, as its proto says."""
+    import importlib
+
+    from google.longrunning import operations_proto_pb2
+
+    module = importlib.import_module(f"tagloom.v1.{service}_pb2")
+    for each in module.DESCRIPTOR.services_by_name.values():
+        if method in each.methods_by_name:
+            options = each.methods_by_name[method].GetOptions()
+            info = options.Extensions[operations_proto_pb2.operation_info]
+            kind: type[Message] = getattr(module, info.response_type)
+            return kind
+    raise FailedPrecondition(
+        f"This version of tagloom does not know {method}; use the version of the services.",
+        reason="METHOD_UNKNOWN",
+        method=method,
+    )
 
 
 def describe(operation: operations_pb2.Operation) -> dict[str, Any]:

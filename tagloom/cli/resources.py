@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tagloom.cli.session import Session, command_options
-from tagloom.errors import FailedPrecondition, InvalidArgument, NotFound
+from tagloom.errors import DataLoss, FailedPrecondition, InvalidArgument, NotFound
 
 if TYPE_CHECKING:
     from tagloom.client import Clients
@@ -198,7 +199,8 @@ def rm_command(session: Session, name: str) -> None:
             value=name,
         )
     with session.clients("scraper", "filter", "trainer", "evaluator", works=False) as clients:
-        kind.get(clients, name)
+        with contextlib.suppress(DataLoss):  # what is damaged can be removed
+            kind.get(clients, name)
         referrers = list(kind.referrers(clients, name)) if kind.referrers else []
         if referrers:
             shown = ", ".join(referrers[:5]) + (", …" if len(referrers) > 5 else "")

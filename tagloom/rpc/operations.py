@@ -8,6 +8,7 @@ records alone, from any server (`operations_service.py`).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import uuid
 from collections.abc import Awaitable, Callable
@@ -96,12 +97,15 @@ class Operations:
         target: str = "",
         request_id: str = "",
         check: Callable[[], Awaitable[None]] | None = None,
+        join: bool = False,
     ) -> operations_pb2.Operation:
         """Accept an operation: when this returns, it is durable and will be worked on.
 
         `request_id` (AIP-155, a UUID) makes asking twice safe: the same id with the same request
         returns the same operation. `check` may refuse a request that is not a replay; `target` is
-        the resource that the operation makes or changes, shown in its metadata.
+        the resource that the operation makes or changes, shown in its metadata. `join`: while an
+        operation on this target with the same request is not done, and nobody asked it to stop,
+        that one is the answer. So a command that was interrupted goes on when it is said again.
 
         Raises InvalidArgument (REQUEST_ID_INVALID), AlreadyExists (REQUEST_ID_REUSED) when the
         id came with another request before, Unavailable (SHUTTING_DOWN), and what `check` raises.
@@ -130,6 +134,9 @@ class Operations:
         )
         if record.request_id and (earlier := await self.io(self._replay, record, claim)):
             return earlier.to_operation()
+        if join and (running := await self.io(self._join, record, claim)):
+            self.new.set()
+            return running.to_operation()
         if check is not None:
             await check()
         record = await self.io(self._create, record, claim)
@@ -236,6 +243,20 @@ class Operations:
         except NotFound:
             return None
 
+    def _join(self, record: Record, claim: RequestRecord) -> Record | None:
+        """The operation that does the same already; the request id stands for it from now on."""
+        asked = _without_id(record.request)
+        for other in self.scan():
+            same = (other.target, other.method) == (record.target, record.method)
+            if same and not other.cancel_requested and _without_id(other.request) == asked:
+                claim.operation_id = other.id
+                if record.request_id:
+                    key = records.request_key(record.request_id)
+                    with contextlib.suppress(PreconditionFailed):
+                        self.store.put(key, claim.to_json(), if_none_match=True)
+                return other
+        return None
+
     def _create(self, record: Record, claim: RequestRecord) -> Record:
         """Write the claim of the request id, then the record; or find who was faster."""
         if record.request_id:
@@ -251,6 +272,10 @@ class Operations:
         except PreconditionFailed:
             return records.read(self.store, self.service, record.id)[0]
         return record
+
+
+def _without_id(request: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in request.items() if key != "requestId"}
 
 
 def _canonical(request_id: str) -> str:

@@ -88,32 +88,42 @@ def _names(sources: Mapping[str, str]) -> dict[str, list[str]]:
 
 def _refuse_one_sided(found: Mapping[str, Mark], unknown: Sequence[str], collection: str) -> None:
     if not found:
-        example = f", such as {unknown[0][:200]!r}," if unknown else ""
-        raise FailedPrecondition(
-            f"None of the {len(unknown)} marked photos{example} is in {collection}; mark photos of "
-            "this collection by SHA-256, path or file name.",
-            reason="MARKS_MISSING",
-            resource=collection,
+        none = (
+            f"None of the marked photos ({_examples(unknown)}) is in {collection}; mark photos of "
+            "this collection by SHA-256, path or file name."
+            if unknown
+            else f"No photo is marked; mark some of {collection} keep and some reject."
         )
+        raise FailedPrecondition(none, reason="MARKS_MISSING", resource=collection)
     keep = sum(mark.keep for mark in found.values())
     if keep in (0, len(found)):
         said, missing = ("keep", "reject") if keep else ("reject", "keep")
+        marks = f"All {len(found)} marks of photos in {collection} say"
+        if len(found) == 1:
+            marks = f"The only mark of a photo in {collection} says"
+        elsewhere = f" (not there: {_examples(unknown)})" if unknown else ""
         raise FailedPrecondition(
-            f"All {len(found)} marks say {said}; mark some photos {missing} as well: thresholds "
+            f"{marks} {said}{elsewhere}; mark some of its photos {missing} as well: thresholds "
             "can only be told apart where both occur.",
             reason="MARKS_ONE_SIDED",
             resource=collection,
         )
 
 
+def _examples(unknown: Sequence[str]) -> str:
+    more = f" and {len(unknown) - 1:,} more" if len(unknown) > 1 else ""
+    return f"{unknown[0][:200]!r}{more}"
+
+
 def _wrong_reason(mark: Mark) -> InvalidArgument:
     what = (
-        "a photo that is kept needs no reason"
+        "a photo that is kept needs none; leave it empty"
         if mark.keep
-        else f"there is no check {mark.reason[:60]!r} (the checks are {', '.join(CHECKS)})"
+        else f"there is no check {mark.reason[:60]!r}; leave it empty, or name one of "
+        f"{', '.join(CHECKS)}"
     )
     return InvalidArgument(
-        f"The reason for {mark.image[:200]!r} is wrong: {what}; leave it empty or name a check.",
+        f"The reason for {mark.image[:200]!r} is wrong: {what}.",
         reason="MARK_REASON_UNKNOWN",
         image=mark.image[:200],
     )

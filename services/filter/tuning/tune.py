@@ -75,6 +75,12 @@ class TuneRequest:
                 reason="RESOLUTION_OUT_OF_RANGE",
                 field="resolution",
             )
+        if self.seed < 0:
+            raise InvalidArgument(
+                f"A seed of {self.seed} cannot be drawn from; choose 0 or more.",
+                reason="SEED_OUT_OF_RANGE",
+                field="seed",
+            )
         thresholds = profile(self.thresholds, self.profile)
         return TuneRequest(
             self.collection,

@@ -76,6 +76,8 @@ def test_overrides_are_kept_in_order_and_nothing_else_moves(data):
     ("overrides", "reason", "word"),
     [
         ([Threshold(check="smiles", value=1)], "UNKNOWN_CHECK", "faces"),
+        ([Threshold(check="sharpnes", value=1)], "UNKNOWN_CHECK", "did you mean 'sharpness'?"),
+        ([Threshold(check="format", value=0)], "THRESHOLD_OUT_OF_RANGE", "leave it out"),
         ([Threshold(check="text", value=0.1)] * 2, "DUPLICATE_CHECK", "text"),
         ([Threshold(check="format", enabled=False, value=1)], "FORMAT_REQUIRED", "switched off"),
         ([Threshold(check="text", value=2)], "THRESHOLD_OUT_OF_RANGE", "0 to 1"),
@@ -92,6 +94,8 @@ def test_mistakes_are_named(overrides, reason, word):
 
 @given(name=st.sampled_from(optional))
 def test_nan_is_no_threshold(name):
-    with pytest.raises(InvalidArgument, match="out of range"):
-        profile([Threshold(check=name, value=math.nan)])
-    profile([Threshold(check=name, enabled=False, value=math.nan)])
+    # Nor where the check is off: in a manifest, which is JSON, it could not be read again.
+    for enabled in (True, False):
+        for value in (math.nan, math.inf, -math.inf):
+            with pytest.raises(InvalidArgument, match="out of range"):
+                profile([Threshold(check=name, enabled=enabled, value=value)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import urllib.request
 import uuid
 
@@ -245,6 +246,7 @@ def test_nothing_left_is_an_error_of_the_operation(channel, stub):
         ({"crop": filter_pb2.Crop(output_size=33)}, "crop.output_size"),
         ({"held_out_ratio": 0.9}, "held_out_ratio"),
         ({"thresholds": [filter_pb2.Threshold(check="smiles", enabled=True)]}, "thresholds"),
+        ({"thresholds": [filter_pb2.Threshold(check="text", value=math.nan)]}, "thresholds"),
     ],
 )
 def test_mistakes_are_refused_at_once(fields, field, stub):
@@ -320,7 +322,7 @@ def test_marks_that_cannot_be_used(dataset, channel, stub):
         return stub.TuneProfile(asked, timeout=20)
 
     one = filter_pb2.Mark(image="flower.png", keep=True)
-    with pytest.raises(FailedPrecondition, match="All 1 marks say keep"):
+    with pytest.raises(FailedPrecondition, match=r"The only mark of a photo .* keep"):
         finish(channel, tuned(one), filter_pb2.TuneProfileResponse)
     with pytest.raises(grpc.RpcError) as caught:
         tuned(one, precision=2)
@@ -328,3 +330,29 @@ def test_marks_that_cannot_be_used(dataset, channel, stub):
     with pytest.raises(grpc.RpcError) as caught:
         tuned(one, collection="collections/none")
     assert isinstance(from_rpc_error(caught.value), NotFound)
+
+
+def test_the_same_command_again_joins_the_work(tmp_path, add_collection, small_photos):
+    """As after Ctrl-C: the work is in the store, and each command has a request id of its own."""
+
+    def asked(**fields):
+        return request("joined", request_id=str(uuid.uuid4()), **fields)
+
+    folder = str(tmp_path)
+    add_collection(open_store(folder), "photos", small_photos)
+    resting = Settings(store=folder, address="127.0.0.1:0", workers=1, run_operations=False)
+    first, again, other = asked(), asked(), asked(seed=9)
+    with (
+        BackgroundServer({"filter": register}, resting) as server,
+        grpc.insecure_channel(server.address) as channel,
+    ):
+        stub = filter_pb2_grpc.FilterServiceStub(channel)
+        name = stub.CreateDataset(first, timeout=20).name
+        assert stub.CreateDataset(again, timeout=20).name == name
+        assert failure(stub.CreateDataset, other).reason == "DATASET_IN_PROGRESS"
+        cancel = operations_pb2.CancelOperationRequest(name=name)
+        operations_pb2_grpc.OperationsStub(channel).CancelOperation(cancel, timeout=20)
+        third = stub.CreateDataset(asked(), timeout=20)
+        assert third.name != name, "what was told to stop is not waited for"
+        # Its own id still stands for what it was answered with.
+        assert stub.CreateDataset(again, timeout=20).name == name

@@ -401,8 +401,12 @@ def test_one_operation_for_a_name(
     instagram.fail("hashtag", Answer.failure(429, "no", Retry_After="600"))
     request = create_request("fish", hashtag="betta")
     operation = scraper.clients.scraper.CreateCollection(request)
+    # The same command again, as after Ctrl-C, follows the work that is there.
+    again = create_request("fish", hashtag="betta")
+    assert scraper.clients.scraper.CreateCollection(again).name == operation.name
+    other = create_request("fish", hashtag="cats")
     with pytest.raises(AlreadyExists, match="is being collected by operations/") as caught:
-        scraper.clients.scraper.CreateCollection(request)
+        scraper.clients.scraper.CreateCollection(other)
     assert caught.value.metadata["operation"] == operation.name
     scraper.clients.cancel_operation(operation.name)
 

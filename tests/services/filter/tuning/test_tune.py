@@ -250,6 +250,7 @@ def test_mistakes_are_named(store, collection):
         ({"resolution": -1}, "resolution"),
         ({"collection": "C!"}, "collection"),
         ({"profile": "none"}, "profile"),
+        ({"seed": -1}, "seed"),
     ):
         with pytest.raises(InvalidArgument) as caught:
             tune(store, replace(ask(marks), **change), silent)
