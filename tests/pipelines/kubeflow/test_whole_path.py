@@ -69,6 +69,7 @@ def submit(folder: Path, server: KubeflowServer, target: str, *arguments: str) -
         cwd=folder,
         TAGLOOM_PIPELINES_TARGET=target,
         TAGLOOM_PIPELINES_RETRIES="0",
+        TAGLOOM_PIPELINES_FILTER_SHARDS="2",
     )
 
 
@@ -146,9 +147,18 @@ def test_the_store_keeps_the_experiment(cluster: Cluster) -> None:
 
 def test_the_steps_ran_in_the_order_of_the_pipeline(cluster: Cluster) -> None:
     executed = cluster.executions[0].executed
-    assert executed[:3] == ["collect-photos", "filter-photos", "plan-runs"]
-    assert sorted(executed[3:7]) == ["evaluate-run"] * 2 + ["train-run"] * 2
-    assert executed[7:] == ["write-report", "close-experiment"]
+    assert executed[:3] == ["collect-photos", "score-photos", "score-photos"]
+    assert executed[3:5] == ["filter-photos", "plan-runs"]
+    assert sorted(executed[5:9]) == ["evaluate-run"] * 2 + ["train-run"] * 2
+    assert executed[9:] == ["write-report", "close-experiment"]
+
+
+def test_the_parts_of_the_collection_were_scored_each_by_a_pod_of_its_own(
+    cluster: Cluster,
+) -> None:
+    scored = re.findall(r"score \((\d/2)\): (\d+) of \d+ photos? looked at", cluster.answer.err)
+    assert sorted(shard for shard, _ in scored) == ["0/2", "1/2"], cluster.answer.err
+    assert sum(int(count) for _, count in scored) == 2
 
 
 def test_artifacts_lie_where_kubeflows_page_looks_for_them(cluster: Cluster) -> None:
