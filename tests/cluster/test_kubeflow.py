@@ -23,6 +23,8 @@ from tools.photos import copy_demo_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMESPACE = "kubeflow"
+SHARDS = 2
+"""of the collection, and replicas of the filter that score them"""
 FILE = """\
 experiment: by-kubeflow
 title: A whole path in pods
@@ -86,13 +88,19 @@ def done(installed: Installed, tmp_path_factory: pytest.TempPathFactory) -> Iter
             check=True,
         )
     launcher = PodLauncher(cluster, NAMESPACE, folder / "kept")
-    with KubeflowServer(launcher) as server:
-        ran = submitted(server, folder, "--json")
-        yield Done(server, launcher, ran.returncode, ran.stdout, ran.stderr)
+    replicas = ("-n", "tagloom", "scale", "deployment/filter")
+    cluster.kubectl(*replicas, f"--replicas={SHARDS}")
+    cluster.kubectl("-n", "tagloom", "rollout", "status", "deployment/filter", "--timeout=120s")
+    try:
+        with KubeflowServer(launcher) as server:
+            ran = submitted(server, folder, "--json", TAGLOOM_PIPELINES_FILTER_SHARDS=str(SHARDS))
+            yield Done(server, launcher, ran.returncode, ran.stdout, ran.stderr)
+    finally:
+        cluster.kubectl(*replicas, "--replicas=1")
 
 
 def submitted(
-    server: KubeflowServer, folder: Path, *options: str
+    server: KubeflowServer, folder: Path, *options: str, **settings: str
 ) -> subprocess.CompletedProcess[str]:
     """The experiment, by the command of docs/kubeflow.md: as a client outside of the cluster."""
     (folder / "experiment.yaml").write_text(FILE)
@@ -101,7 +109,7 @@ def submitted(
     return subprocess.run(
         [*command, "--kubeflow", server.url, *options],
         cwd=ROOT,
-        env={**clean, "HOME": str(folder), "PYTHONPATH": str(ROOT)},
+        env={**clean, "HOME": str(folder), "PYTHONPATH": str(ROOT), **settings},
         capture_output=True,
         text=True,
         timeout=900,
@@ -118,8 +126,18 @@ def test_every_step_ran_in_its_image_and_the_experiment_is_complete(
     assert done.document["report"] == "s3://tagloom/experiments/by-kubeflow/report.html"
     run = installed.tagloom("get", outcome["run"])
     assert run["state"] == "succeeded"
-    steps = ["collect-photos", "filter-photos", "plan-runs", "train-run", "evaluate-run"]
-    assert done.server.only_run().executed == [*steps, "write-report", "close-experiment"]
+    steps = ["collect-photos", *["score-photos"] * SHARDS, "filter-photos", "plan-runs"]
+    steps += ["train-run", "evaluate-run", "write-report", "close-experiment"]
+    assert done.server.only_run().executed == steps
+
+
+def test_the_filters_replicas_shared_the_photos(done: Done) -> None:
+    """Each part by whichever of them kube-proxy chose; every photo belongs to one part."""
+    scored = re.findall(r"score \((\d)/2\): \d+ of (\d+) photos? looked at", done.err)
+    assert sorted(shard for shard, _ in scored) == ["0", "1"], done.err
+    (filtered,) = done.server.only_run().results["filter-photos"]
+    counts = filtered.artifacts["counts"]["metadata"]
+    assert sum(int(held) for _, held in scored) == counts["judged"], counts
 
 
 def test_the_artifacts_are_what_kubeflows_page_shows(done: Done) -> None:
