@@ -44,6 +44,8 @@ def is_full(error: OSError) -> bool:
 def not_written(path: Path, error: OSError) -> TagloomError:
     """What an OSError on writing `path` means: a full disk (DISK_FULL) or PATH_NOT_WRITABLE."""
     why = os.strerror(error.errno) if error.errno else str(error)
+    if error.errno == errno.EEXIST:
+        why = "a file is where the folder should be"
     if is_full(error):
         return ResourceExhausted(
             f"There is no room to write {path} ({why}); free some space and try again.",

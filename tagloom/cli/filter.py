@@ -42,7 +42,7 @@ __all__ = ["filter_command"]
 )
 @click.option("--output-size", type=click.IntRange(4, 4096), help="Side of the training images.")
 @click.option("--held-out", type=click.FloatRange(0, 0.5), default=0.2, show_default=True)
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True)
 @click.option(
     "--labels",
     type=click.Choice(["hashtag", "folder"]),
@@ -76,15 +76,18 @@ def filter_command(
         raise click.UsageError("--tile-size needs --crop tiles.")
     if overlap and crop != "tiles":
         raise click.UsageError("--overlap needs --crop tiles.")
-    if classes and not labels:
+    if classes is not None and not labels:
         raise click.UsageError("--classes needs --labels.")
+    names = [name.strip() for name in (classes or "").split(",") if name.strip()]
+    if classes is not None and not names:
+        raise click.UsageError("--classes names none; write them with commas between, or leave it.")
     from tagloom.cli.output import plain
     from tagloom.cli.profile import read_profile
     from tagloom.v1 import filter_pb2
 
-    name, thresholds = read_profile(profile) if profile else ("", [])
+    base, thresholds = read_profile(profile) if profile is not None else ("", [])
     request = filter_pb2.CreateDatasetRequest(
-        dataset_id=dataset,
+        dataset_id=dataset.removeprefix("datasets/"),
         collection=f"collections/{collection.removeprefix('collections/')}",
         resolution=resolution,
         crop=filter_pb2.Crop(
@@ -95,11 +98,10 @@ def filter_command(
         ),
         held_out_ratio=held_out,
         seed=seed,
-        profile=name,
+        profile=base,
         thresholds=thresholds,
     )
     if labels:
-        names = [name.strip() for name in (classes or "").split(",") if name.strip()]
         request.labels.MergeFrom(
             filter_pb2.LabelSource(kind=f"KIND_{labels.upper()}", classes=names)
         )
@@ -114,7 +116,7 @@ def filter_command(
         f"{result.name}: {result.kept_count:,} of {result.judged_count:,} images kept; "
         f"{result.train_count:,} squares to train on, {result.held_out_count:,} held out.\n"
         f"{_classes_line(result)}"
-        f"Why: tagloom verdicts {dataset}{session.store_options}",
+        f"Why: tagloom verdicts {request.dataset_id}{session.store_options}",
     )
 
 

@@ -14,7 +14,7 @@ from tagloom.cli.page import escaped, page
 if TYPE_CHECKING:
     from tagloom.v1 import filter_pb2
 
-__all__ = ["Pictures", "gallery", "picture_stem"]
+__all__ = ["Pictures", "gallery", "page_title", "picture_stem"]
 
 _SCRIPT = """\
 const cards = [...document.querySelectorAll(".card")];
@@ -80,4 +80,9 @@ def gallery(
         "opens the whole sheet.</p>\n"
         f'<div class="filters">{filters}</div>\n<div class="cards">\n{cards}\n</div>'
     )
-    return page(f"Verdicts of {dataset.name}", body, _SCRIPT, images="'self' file: data:")
+    return page(page_title(dataset), body, _SCRIPT, images="'self' file: data:")
+
+
+def page_title(dataset: filter_pb2.Dataset) -> str:
+    """What the page is called: it tells it from those of other datasets."""
+    return f"Verdicts of {dataset.name}"

@@ -7,11 +7,12 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from tagloom.cli.bars import Bars
+from tagloom.cli.files import GivenPath
 from tagloom.cli.session import Session, command_options
 from tagloom.errors import AlreadyExists, FailedPrecondition
 from tagloom.files import not_written
@@ -24,19 +25,7 @@ __all__ = ["scrape_command"]
 _FEW = 1000
 _SMALL_BYTES = 256 * 1024
 """what the scraper takes in a request"""
-
-
-class _GivenPath(click.Path):
-    """A path that says something: empty (an unset variable of the shell's), it would mean the
-    working folder, and all that lies there would be taken."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if not os.fspath(value):
-            self.fail("it is empty; write a path.", param, ctx)
-        return super().convert(value, param, ctx)
-
-
-_FILE = _GivenPath(path_type=Path)
+_FILE = GivenPath(path_type=Path)
 
 
 @click.group("scrape", invoke_without_command=True)

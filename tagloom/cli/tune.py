@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tagloom.cli.bars import Bars
-from tagloom.cli.files import write_new
+from tagloom.cli.files import GivenPath, write_new
 from tagloom.cli.session import Session, command_options
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ __all__ = ["tune_command"]
     "--labels",
     "marks",
     required=True,
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=GivenPath(path_type=Path, dir_okay=False),
     metavar="FILE",
     help="CSV of marks: image,mark,reason (keep or reject; the reason names a check, or is empty).",
 )
@@ -46,18 +46,18 @@ __all__ = ["tune_command"]
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=GivenPath(path_type=Path, dir_okay=False),
     metavar="FILE",
     help="Write the proposal there, for `filter --profile`.",
 )
 @click.option(
     "--page",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=GivenPath(path_type=Path, dir_okay=False),
     metavar="FILE",
     help="Write a page (HTML) with the trade-offs and the photos that would change sides.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace files that differ.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True)
 @command_options
 def tune_command(
     session: Session,
@@ -81,6 +81,8 @@ def tune_command(
     from tagloom.cli.tune_page import tune_page
     from tagloom.v1 import filter_pb2
 
+    if out and page and out.absolute() == page.absolute():
+        raise click.UsageError("--out and --page name the same file; give each its own.")
     name, thresholds = read_profile(profile)
     request = filter_pb2.TuneProfileRequest(
         collection=f"collections/{collection.removeprefix('collections/')}",

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from tagloom.cli.bars import Bars
-from tagloom.cli.files import write_new
+from tagloom.cli.files import GivenPath, write_new
 from tagloom.cli.session import Session, command_options
-from tagloom.errors import TagloomError
+from tagloom.errors import AlreadyExists, TagloomError
 
 if TYPE_CHECKING:
     from tagloom.cli.gallery import Pictures
@@ -29,7 +29,7 @@ _PAGE = "index.html"
 @click.argument("dataset")
 @click.option(
     "--overlays",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=GivenPath(path_type=Path, file_okay=False),
     metavar="DIR",
     help="Write pictures of every image (boxes, squares, sharpness, scores) and a page, "
     f"{_PAGE}, that shows the borderline ones first.",
@@ -92,11 +92,13 @@ def _write_overlays(
     overwrite: bool,
 ) -> list[str]:
     """Writes the pictures and the page; returns a sentence for each image without a picture."""
-    from tagloom.cli.gallery import gallery
+    from tagloom.cli.gallery import gallery, page_title
     from tagloom.v1 import filter_pb2
 
     dataset = clients.filter.GetDataset(filter_pb2.GetDatasetRequest(name=name))
     ordered = sorted(verdicts, key=lambda verdict: verdict.closeness)[:first]
+    if not overwrite:
+        _refuse_other_page(folder / _PAGE, page_title(dataset))
     pictures, missing = [], []
     with Bars() as bars:
         for index, verdict in enumerate(ordered):
@@ -106,9 +108,24 @@ def _write_overlays(
             if problem:
                 missing.append(problem)
         page = gallery(dataset, ordered, pictures)
-        write_new(folder / _PAGE, page.encode(), overwrite=overwrite)
+        write_new(folder / _PAGE, page.encode(), overwrite=True)
         bars.end("overlays", f"{len(ordered) - len(missing)} previews in {folder}")
     return missing
+
+
+def _refuse_other_page(path: Path, title: str) -> None:
+    """Before anything is drawn: the page of the same dataset may be written anew, no other."""
+    try:
+        found = path.read_text("utf-8", errors="replace")
+    except OSError:
+        return  # there is none; or why it cannot be written is said when it is
+    if f"<title>{title}</title>" not in found[:100_000]:
+        raise AlreadyExists(
+            f"{path} exists and is not the page of these verdicts; choose another folder, or say "
+            "--overwrite.",
+            reason="FILE_EXISTS",
+            path=path,
+        )
 
 
 def _pictures(
@@ -140,8 +157,10 @@ def _pictures(
 
 
 def _why(verdict: filter_pb2.Verdict) -> str:
+    from tagloom.cli.output import count
+
     if verdict.kept:
-        return f"{verdict.tile_count} squares"
+        return count(verdict.tile_count, "square")
     reasons = [
         result.detail
         or f"{result.check} {result.score:g} {result.unit}, threshold {result.threshold:g}"
