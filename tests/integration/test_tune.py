@@ -86,5 +86,5 @@ def test_one_sided_marks_are_refused(place: Place) -> None:
     write_marks(place, **{f"{Path(name).stem}-soft": "keep" for name in NAMES})
     answer = place.tagloom(*TUNE, "--out", "no.yaml")
     assert answer.code == 1
-    assert "All 10 marks say keep; mark some photos reject as well" in answer.err
+    assert "All 10 marks of photos in collections/c say keep; mark some of its" in answer.err
     assert not (place.folder / "no.yaml").exists()
