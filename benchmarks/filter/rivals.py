@@ -1,10 +1,10 @@
 """cleanvision and imagededup on a list of files, in an environment of their own.
 
-    python benchmarks/filter/rivals.py cleanvision|imagededup[-scores] < files.json
+    python benchmarks/filter/rivals.py cleanvision|imagededup[-scores] < files.jsonl
 
 Run by `benchmarks.filter.speed` and `.quality` with the Python that `--rivals` names; it needs
 cleanvision, and imagededup (whose package imports torch, torchvision, scikit-learn and PyWavelets).
-Prints JSON; time for imports is left out.
+Every line is a list of files, answered by a line of JSON; time for imports is left out.
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ SHARED = ("blurry", "grayscale", "odd_aspect_ratio", "odd_size", "exact_duplicat
 
 
 def main() -> None:
-    """Reads the files' paths, answers with seconds and results."""
-    files = json.load(sys.stdin)
+    """Reads lists of files' paths, answers each with seconds and results."""
     answer = sys.stdout
     with (
         open(os.devnull, "w") as nothing,
@@ -30,8 +29,9 @@ def main() -> None:
         contextlib.redirect_stderr(nothing),
     ):
         rival = imagededup if sys.argv[1].startswith("imagededup") else cleanvision
-        result = rival(files)
-    json.dump(result, answer)
+        for line in sys.stdin:
+            json.dump(rival(json.loads(line)), answer)
+            print(file=answer, flush=True)
 
 
 def cleanvision(files: list[str]) -> dict[str, Any]:
