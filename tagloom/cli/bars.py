@@ -7,7 +7,7 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from tagloom.cli.output import printable
+from tagloom.cli.output import count, printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -114,14 +114,13 @@ class Bars:
             # What was expected can be more than there was, such as posts that two hashtags share.
             done = metadata.total if metadata.phase == "succeeded" else metadata.done
             eta_s = metadata.eta.ToMilliseconds() / 1000 if metadata.HasField("eta") else None
-            self.show(
-                title,
-                metadata.phase,
-                done,
-                metadata.total,
-                eta_s,
-                metadata.last_message,
-            )
+            note = metadata.last_message
+            if metadata.HasField("wait"):
+                # How long comes first: on a narrow terminal the sentence is cut.
+                if metadata.wait.HasField("until"):
+                    eta_s = metadata.wait.until.ToMilliseconds() / 1000 - time.time()
+                note += _still_to_take(metadata.wait)
+            self.show(title, metadata.phase, done, metadata.total, eta_s, note)
 
         return show
 
@@ -158,6 +157,13 @@ def show_event(bars: Bars, event: Any) -> None:
         # The first failure is the command's own error, told in full at its end.
         first, bars.failed = not bars.failed, True
         bars.end(title, "failed" if first else f"failed: {event.message}", ok=False)
+
+
+def _still_to_take(wait: operation_pb2.Wait) -> str:
+    if not wait.HasField("posts_left"):
+        return ""
+    images = f", about {count(wait.images_left, 'image')}" if wait.HasField("images_left") else ""
+    return f"; {count(wait.posts_left, 'post')}{images} to come"
 
 
 def _amount(done: int, total: int) -> str:

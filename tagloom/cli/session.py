@@ -150,7 +150,13 @@ def command_options(
         except TagloomError as error:
             _fail(session, error)
         except KeyboardInterrupt:
-            click.echo("Stopped. What was durable stays; the same command continues.", err=True)
+            click.echo(
+                "Stopped waiting. What the server accepted goes on there; `tagloom operations list`"
+                " shows it."
+                if session.target
+                else "Stopped. What was durable stays; the same command continues.",
+                err=True,
+            )
             sys.exit(130)
 
     return wrapper

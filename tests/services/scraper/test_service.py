@@ -400,15 +400,23 @@ def test_one_operation_for_a_name(
     instagram.world.add_hashtag("betta", make_posts(CATS, 3))
     instagram.fail("hashtag", Answer.failure(429, "no", Retry_After="600"))
     request = create_request("fish", hashtag="betta")
-    operation = scraper.clients.scraper.CreateCollection(request)
-    # The same command again, as after Ctrl-C, follows the work that is there.
-    again = create_request("fish", hashtag="betta")
-    assert scraper.clients.scraper.CreateCollection(again).name == operation.name
-    other = create_request("fish", hashtag="cats")
+    ids = [str(uuid.uuid4()) for _ in range(3)]
+    create = scraper.clients.scraper.CreateCollection
+    operation = create(create_request("fish", hashtag="betta", request_id=ids[0]))
+    # Asked for again, by whoever was interrupted: the same operation, whatever the id.
+    for request_id in ids:
+        again = create_request("fish", hashtag="betta", request_id=request_id)
+        assert create(again).name == operation.name
+    assert create(request).name == operation.name
     with pytest.raises(AlreadyExists, match="is being collected by operations/") as caught:
-        scraper.clients.scraper.CreateCollection(other)
+        create(create_request("fish", hashtag="guppy"))
     assert caught.value.metadata["operation"] == operation.name
     scraper.clients.cancel_operation(operation.name)
+    with pytest.raises(Cancelled):
+        scraper.clients.wait(operation, scraper_pb2.Collection, timeout_s=60)
+    # What an id was answered stays its answer.
+    done = create(create_request("fish", hashtag="betta", request_id=ids[1]))
+    assert (done.name, done.done) == (operation.name, True)
 
 
 def test_the_server_is_killed_and_finishes_after_its_restart(

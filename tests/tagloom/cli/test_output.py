@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from pipelines.steps.events import Failed, Finished
@@ -98,6 +100,22 @@ def test_names_with_markup_are_shown_as_they_are(
 
 def test_remaining_time() -> None:
     assert [remaining(s) for s in (0, 42.4, 725, 3725)] == ["0:00", "0:42", "12:05", "1:02:05"]
+
+
+def test_a_wait_says_why_until_when_and_what_is_left(capsys: pytest.CaptureFixture[str]) -> None:
+    metadata = operation_pb2.OperationMetadata(phase="wait", done=1, total=4, last_message="Slow")
+    metadata.wait.reason = "INSTAGRAM_RATE_LIMITED"
+    metadata.wait.until.FromMilliseconds(round(1000 * (time.time() + 3599.9)))
+    metadata.wait.posts_left, metadata.wait.images_left = 3, 1
+    unknown = operation_pb2.OperationMetadata(phase="wait", total=4, last_message="It is in use")
+    unknown.wait.reason = "ACCOUNT_IN_USE"
+    for told, line in (
+        (metadata, "scrape: wait  25 % 1:00:00 left Slow; 3 posts, about 1 image to come"),
+        (unknown, "scrape: wait   0 % It is in use"),
+    ):
+        with Bars() as bars:
+            bars.follow("scrape")(told)
+        assert capsys.readouterr().err == f"{line}\n"
 
 
 def test_the_end_of_an_operation_is_whole_and_said_once(capsys: pytest.CaptureFixture[str]) -> None:
