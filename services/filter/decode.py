@@ -20,6 +20,8 @@ import numpy.typing as npt
 from PIL import Image, ImageCms
 from PIL.JpegImagePlugin import JpegImageFile
 
+from services.filter.containers import foreign_content, looks_like_a_photo, wrong_checksum
+
 __all__ = ["FORMATS", "MAX_BYTES", "MAX_PIXELS", "Photo", "Undecodable", "decode"]
 
 FORMATS = ("JPEG", "PNG", "WEBP")
@@ -139,7 +141,7 @@ def decode(data: bytes, *, at_least: int = 0, at_least_long: int = 0) -> Photo:
     ignored); CMYK, palettes, 1 and 16 bits become 8-bit RGB; transparency is laid on white.
 
     Raises Undecodable with reason EMPTY_FILE, TOO_MANY_BYTES, UNSUPPORTED_FORMAT, NOT_AN_IMAGE,
-    ANIMATED, TOO_MANY_PIXELS or DAMAGED.
+    ANIMATED, TOO_MANY_PIXELS, DAMAGED or POLYGLOT.
     """
     if not data:
         raise Undecodable("EMPTY_FILE", "The file is empty.")
@@ -153,6 +155,16 @@ def decode(data: bytes, *, at_least: int = 0, at_least_long: int = 0) -> Photo:
         if image.format in ("PNG", "WEBP") and getattr(image, "n_frames", 1) > 1:
             raise Undecodable(
                 "ANIMATED", "The image is animated; only still photos are taken.", width, height
+            )
+        if (chunk := wrong_checksum(data)) is not None:
+            raise OSError(f"the checksum of a part ({chunk}) is wrong")
+        if (foreign := foreign_content(data)) is not None:
+            raise Undecodable(
+                "POLYGLOT",
+                f"The file is a {image.format} image and {foreign} at once; save the picture "
+                "alone.",
+                width,
+                height,
             )
         ratio = max(at_least / min(width, height), at_least_long / max(width, height))
         if 0 < ratio < 1:
@@ -203,6 +215,10 @@ def _open(data: bytes) -> Image.Image:
             raise Undecodable(
                 "UNSUPPORTED_FORMAT", f"The file is {known}; JPEG, PNG and WebP are taken."
             ) from error
+        if looks_like_a_photo(data):
+            raise Undecodable(
+                "DAMAGED", "The image data are damaged: they break off or are wrong at the head."
+            ) from error
         raise Undecodable(
             "NOT_AN_IMAGE", "The file is not a JPEG, PNG or WebP image, whatever its name says."
         ) from error
@@ -230,10 +246,12 @@ def _kind(image: Image.Image) -> str:
 def _too_large(
     pixels: int, width: int = 0, height: int = 0, most: int = MAX_PIXELS, kind: str = "image"
 ) -> Undecodable:
+    has, taken = f"{pixels / 1e6:,.0f} million", f"{most // 10**6} million"
+    if has == taken:
+        has, taken = f"{pixels:,}", f"{most:,}"
     return Undecodable(
         "TOO_MANY_PIXELS",
-        f"The {kind} has {pixels / 1e6:.0f} million pixels; at most {most // 10**6} million "
-        "are decoded.",
+        f"The {kind} has {has} pixels; at most {taken} are decoded.",
         width,
         height,
     )

@@ -4,8 +4,11 @@ Score: 1 when the bytes decode as a still JPEG, PNG or WebP of at most 50 millio
 with the reason as its detail. Unit: `valid`. `services.filter.decode` does the work; this module
 gives it a place among the checks. An undecodable image has no other scores.
 
-Known failure: a JPEG with flipped bits in the middle often still decodes, to a picture with a
-shifted or discoloured part; only missing data are noticed.
+A PNG's checksums are looked at, since its decoder passes over damage; and a file that is an
+archive, a document or a page as well (`services.filter.containers`) is none that we take.
+
+Known failure: a JPEG or WebP, which have no checksums, with flipped bits in the middle often still
+decodes, to a picture with a shifted or discoloured part; only missing data are noticed.
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ def undecodable(error: Undecodable) -> Score:
 
 CHECK = Check(
     name="format",
-    version="1",
+    version="2",
     unit="valid",
     minimum=True,
     threshold=1.0,

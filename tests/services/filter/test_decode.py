@@ -8,6 +8,7 @@ import os
 import struct
 import subprocess
 import sys
+import zipfile
 import zlib
 from pathlib import Path
 
@@ -271,6 +272,9 @@ def test_refuses_a_bomb_without_decoding_it():
     before = psutil.Process().memory_info().rss
     assert refused(data).reason == "TOO_MANY_PIXELS"
     assert "900 million pixels" in refused(data).detail
+    nearly = refused(blank_png(8_192, 6_200))
+    assert "has 51 million pixels; at most 50 million" in nearly.detail
+    assert "50,339,840 pixels; at most 50,331,648" in refused(blank_png(8_192, 6_145)).detail
     error = refused(blank_png(8_200, 6_200))  # just above the limit, below Pillow's own
     assert (error.width, error.height) == (8_200, 6_200)
     assert psutil.Process().memory_info().rss - before < 50 * 2**20
@@ -281,7 +285,69 @@ def test_refuses_a_text_chunk_bomb(encode):
     plain = encode(np.zeros((4, 4, 3), np.uint8))
     bomb = zlib.compress(b"0" * 80_000_000)
     data = plain[:33] + png_chunk(b"zTXt", b"Comment\0\0" + bomb) + plain[33:]
-    assert refused(data).reason in ("DAMAGED", "NOT_AN_IMAGE")
+    assert refused(data).reason == "DAMAGED"
+
+
+def test_a_header_that_breaks_off_is_damage(photo_bytes):
+    for name in ("china", "chelsea"):
+        assert refused(photo_bytes(name)[:100]).reason == "DAMAGED"
+
+
+def test_a_damaged_png_is_seen_by_its_checksums(photo_bytes):
+    """Pillow shows black rows instead."""
+    data = photo_bytes("chelsea")
+    for at in (len(data) // 3, len(data) // 2, len(data) - 20):
+        broken = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+        assert "checksum of a part (IDAT)" in refused(broken).detail
+    zeros = data[: len(data) // 2] + bytes(len(data) - len(data) // 2)
+    assert refused(zeros).reason == "DAMAGED"
+
+
+@pytest.mark.parametrize("name", ["china", "chelsea"])
+def test_polyglots_are_told(name, photo_bytes, encode):
+    data = photo_bytes(name)
+    archive = io.BytesIO(data)
+    with zipfile.ZipFile(archive, "a") as file:
+        file.writestr("hidden.txt", "x" * 100)
+    as_webp = encode(photo_like(data), "WEBP")
+    for polyglot, what in (
+        (archive.getvalue(), "a ZIP archive"),
+        (data + b"\nPK\3\4" + b"0" * 50, "a ZIP archive"),
+        (as_webp + b"<?php exit;", "a script"),
+        (data + b"<SCRIPT>alert(1)</SCRIPT>", "a script"),
+        (data + b"\r\n<!DOCTYPE html><p>", "a page of HTML"),
+        (data + b"%PDF-1.7", "a PDF document"),
+    ):
+        error = refused(polyglot)
+        assert error.reason == "POLYGLOT"
+        assert what in error.detail
+
+
+@pytest.mark.parametrize(
+    "appended",
+    [
+        b"",
+        b"\0" * 900,
+        b"\n",
+        b"\0\0\0\x18ftypmp42 a film",
+        b"SEFH maker's notes",
+        b"\xff\xd8\xff\xd9",
+    ],
+)
+def test_what_cameras_append_does_not_matter(appended, photo_bytes, encode):
+    thumbnail = Image.Exif()
+    thumbnail[0x010E] = b"\xff\xd9<html>".decode("latin-1")
+    for data in (
+        photo_bytes("china"),
+        photo_bytes("chelsea"),
+        encode(photo_like(photo_bytes("china")), "WEBP"),
+        encode(photo_like(photo_bytes("china")), "JPEG", progressive=True, exif=thumbnail),
+    ):
+        assert decode(data + appended).width in (640, 451)
+
+
+def photo_like(data: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(data)).convert("RGB")
 
 
 @settings(max_examples=60, deadline=None)
