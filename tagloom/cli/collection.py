@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,13 +46,14 @@ def collection_command() -> None:
 def export_command(session: Session, collection: str, out: Path, layout: str) -> None:
     """Write a collection's photos to a folder, with items.jsonl: where each is from.
 
-    Images come straight from the store: with --target, name the store, too.
+    The folder is new, empty, or that of an earlier export of this collection, to which is added
+    what it lacks. Images come straight from the store: with --target, name the store, too.
 
     \b
     tagloom collection export cats --out cats --layout tag
     """
     from tagloom.artifacts.layout import image
-    from tagloom.cli.files import write_new
+    from tagloom.cli.export_folder import ExportFolder
     from tagloom.cli.output import count, plain
     from tagloom.client import iterate
     from tagloom.store import ObjectNotFound
@@ -63,7 +63,7 @@ def export_command(session: Session, collection: str, out: Path, layout: str) ->
     request = scraper_pb2.ListItemsRequest(parent=name, page_size=1000)
     with session.clients("scraper", works=False) as clients:
         items = list(iterate(clients.scraper.ListItems, request, lambda page: page.items))
-    store, lines = session.store(), list[dict[str, Any]]()
+    store, lines, folder = session.store(), list[dict[str, Any]](), ExportFolder(out, name)
     stored = [i for i in items if i.state == scraper_pb2.Item.STATE_STORED]
     with Bars() as bars:
         for done, item in enumerate(stored):
@@ -78,13 +78,18 @@ def export_command(session: Session, collection: str, out: Path, layout: str) ->
                     sha256=item.sha256,
                 ) from error
             file = f"{folder_of(item, layout)}{file_name(item, data)}"
-            write_new(out / file, data)
+            folder.write(file, data)
             lines.append({"file": file, **plain(item)})
-    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-    write_new(out / "items.jsonl", text.encode(), overwrite=True)
+    left = folder.finish(lines)
     session.answer(
-        {"name": name, "out": str(out), "photos": len(lines)},
-        f"{count(len(lines), 'photo')} of {name}: {out}",
+        {"name": name, "out": str(out), "photos": len(lines), "left": left},
+        f"{count(len(lines), 'photo')} of {name}: {out}"
+        + (
+            f"\n{count(len(left), 'file')} of an earlier export stay there that this one does not "
+            f"have, such as {left[0]}."
+            if left
+            else ""
+        ),
     )
 
 
