@@ -3,21 +3,23 @@
     python -m benchmarks.filter.quality --photos FOLDER --rivals PYTHON [--picture FILE]
 
 On a labelled set made of real photos (`benchmarks.filter.labelled`), everybody at their defaults,
-the same pictures. `known` photos are those on which thresholds were chosen, `new` ones are not.
+the same pictures, in three parts by photo (`benchmarks.filter.photos`): `known`, `new`, `fresh`.
 Prints one JSON document: precision, recall and F1 of "reject this" for blur, grey, text, faces, and
-of "these two are copies", with the number of distinct photos; and every picture that was judged
-wrongly. `--picture` draws those of `known` photos (whose licences allow it).
+of "these two are copies" (and of copies that lost an edge, cut by cut), with the number of distinct
+photos; and every picture that was judged wrongly. `--picture` draws those of `known` photos (whose
+licences allow it).
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import subprocess
 import sys
 import tempfile
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from itertools import combinations
 from pathlib import Path
@@ -30,10 +32,11 @@ from PIL import Image, ImageDraw
 
 from benchmarks.filter import labelled
 from benchmarks.filter.labelled import Picture
-from benchmarks.filter.photos import find_photos
-from services.filter.checks import CHECKS, SCORING_LONG_SIDE, SCORING_SIDE
+from benchmarks.filter.photos import find_photos, part
+from services.filter.checks import CHECKS, SCORING_LONG_SIDE, SCORING_SIDE, Measured, Member
 from services.filter.checks import text as text_check
 from services.filter.decode import Photo, decode
+from services.filter.hamming import RADIUS
 
 _SCRIPT = Path(__file__).with_name("rivals.py")
 _OCR_SIDE = 736
@@ -129,50 +132,60 @@ def written_out(pictures: Sequence[Picture], folder: Path) -> list[Path]:
 def compare(
     pictures: Sequence[Picture],
     judges: dict[str, Callable[[Picture], tuple[bool, str]]],
-    known: set[str],
     wrong: list[tuple[Picture, str]],
 ) -> dict[str, Any]:
-    """Everybody's figures; our mistakes are appended to `wrong`."""
+    """Everybody's figures by part; our mistakes are appended to `wrong`."""
     found: dict[str, Any] = {}
+    parts = [part(picture.photo) for picture in pictures]
     for who, judge in judges.items():
         verdicts = [judge(picture) for picture in pictures]
-        for part in ("known", "new"):
-            mine = [
-                (picture.bad, verdict)
-                for picture, (verdict, _) in zip(pictures, verdicts, strict=True)
-                if (picture.photo in known) is (part == "known")
-            ]
-            found.setdefault(part, {})[who] = figures(mine)
+        judged = [(p.bad, verdict) for p, (verdict, _) in zip(pictures, verdicts, strict=True)]
+        for each in dict.fromkeys(parts):
+            mine = [pair for pair, where in zip(judged, parts, strict=True) if where == each]
+            found.setdefault(each, {})[who] = figures(mine)
         if who == "tagloom":
             for picture, (verdict, told) in zip(pictures, verdicts, strict=True):
                 if verdict is not picture.bad:
                     wrong.append((picture, told))
-    for part in found:
-        names = {p.photo for p in pictures if (p.photo in known) is (part == "known")}
-        found[part]["photos"] = len(names)
+    for each in found:
+        found[each]["photos"] = len({p.photo for p in pictures if part(p.photo) == each})
     return found
 
 
 def compare_copies(
-    pictures: Sequence[Picture], near: dict[str, Callable[[int, int], bool]], known: set[str]
+    pictures: Sequence[Picture], near: dict[str, Callable[[int, int], bool]]
 ) -> dict[str, Any]:
-    """Figures over all pairs: copies share their photo."""
+    """Figures over all pairs of a part: copies share their photo."""
+    photos = [picture.photo.split(",")[0] for picture in pictures]
     found: dict[str, Any] = {}
-    for part in ("known", "new"):
-        chosen = [
-            i
-            for i, p in enumerate(pictures)
-            if (p.photo.split(",")[0] in known) is (part == "known")
-        ]
-        found[part] = {
+    for each in dict.fromkeys(part(photo) for photo in photos):
+        chosen = [index for index, photo in enumerate(photos) if part(photo) == each]
+        found[each] = {
             who: figures(
                 (pictures[a].photo == pictures[b].photo, close(a, b))
                 for a, b in combinations(chosen, 2)
             )
             for who, close in near.items()
         }
-        found[part]["photos"] = len({pictures[i].photo.split(",")[0] for i in chosen})
+        found[each]["photos"] = len({photos[index] for index in chosen})
     return found
+
+
+def seen_as_copies(
+    pictures: Sequence[Picture], folder: Path, python: str
+) -> dict[str, Callable[[int, int], bool]]:
+    """Who takes which two pictures (by index) for copies: we, imagededup, cleanvision."""
+    files = written_out(pictures, folder)
+    places = {str(path): index for index, path in enumerate(files)}
+    said = rival(python, "imagededup-scores", files)["near"]
+    pairs = {frozenset((places[a], places[b])) for a in said for b in said[a]}
+    sets = rival(python, "cleanvision-scores", files)["near"]
+    grouped = {frozenset((places[a], places[b])) for s in sets for a, b in combinations(s, 2)}
+    return {
+        "tagloom": our_distance(pictures),
+        "imagededup": lambda a, b: frozenset((a, b)) in pairs,
+        "cleanvision": lambda a, b: frozenset((a, b)) in grouped,
+    }
 
 
 def mistaken_copies(
@@ -187,14 +200,25 @@ def mistaken_copies(
 
 
 def our_distance(pictures: Sequence[Picture]) -> Callable[[int, int], bool]:
-    """Whether two pictures are copies by our hash and default."""
+    """Whether two pictures, alone in a collection, are copies by our check and its default."""
     check = CHECKS["duplicates"]
-    vectors = b"".join(check.score(_decoded(picture)).vector for picture in pictures)
-    hashes = np.frombuffer(vectors, np.uint64).reshape(len(pictures), -1)
+    assert check.relate is not None
+    members = []
+    for picture in pictures:
+        photo = _decoded(picture)
+        sha256 = hashlib.sha256(picture.data).hexdigest()
+        members.append(
+            Member(sha256, Measured(photo.width, photo.height, check.score(photo)), True)
+        )
+    vectors = b"".join(member.measured.score.vector for member in members)
+    hashes = np.frombuffer(vectors, np.uint64).reshape(len(members), -1)
 
     def close(a: int, b: int) -> bool:
-        bits = int(np.bitwise_count(hashes[a] ^ hashes[b]).sum())
-        return not check.passes(bits, check.threshold)
+        if np.bitwise_count(hashes[a] ^ hashes[b]).sum() > RADIUS:
+            return False  # which saves the time of asking
+        assert check.relate is not None
+        related = check.relate([members[a], members[b]])
+        return not all(check.passes(each.value, check.threshold) for each in related)
 
     return close
 
@@ -224,9 +248,8 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     cv2.setNumThreads(1)
     photos = find_photos(options.photos)
-    known = set(find_photos(None))
     wrong: dict[str, list[tuple[Picture, str]]] = defaultdict(list)
-    result: dict[str, Any] = {"photos": {"known": len(known), "new": len(photos) - len(known)}}
+    result: dict[str, Any] = {"photos": Counter(part(name) for name in photos)}
     with tempfile.TemporaryDirectory(prefix="tagloom-benchmark-") as name:
         for task, issue, make in (
             ("sharpness", "blurry", labelled.blurred),
@@ -240,32 +263,28 @@ def main(arguments: list[str] | None = None) -> None:
                 "tagloom": ours([task]),
                 "cleanvision": lambda p, said=by_data: (said[p.data], ""),  # type: ignore[misc]
             }
-            result[task] = compare(pictures, judges, known, wrong[task])
+            result[task] = compare(pictures, judges, wrong[task])
         pictures = list(labelled.written(photos))
         judges = {"tagloom": ours(["text", "text_lines"]), "raw_pp_ocr": raw_ocr}
-        result["text"] = compare(pictures, judges, known, wrong["text"])
+        result["text"] = compare(pictures, judges, wrong["text"])
         pictures = list(labelled.faces(photos))
         judges = {"tagloom": ours(["faces"]), "raw_hog": raw_hog}
-        result["faces"] = compare(pictures, judges, known, wrong["faces"])
+        result["faces"] = compare(pictures, judges, wrong["faces"])
         result["faces"]["claim"] = "none: fewer than 20 distinct people"
         pictures = list(labelled.copies(photos))
-        files = written_out(pictures, Path(name))
-        places = {str(path): index for index, path in enumerate(files)}
-        near: dict[str, Callable[[int, int], bool]] = {"tagloom": our_distance(pictures)}
-        said = rival(options.rivals, "imagededup-scores", files)["near"]
-        pairs = {frozenset((places[a], places[b])) for a in said for b in said[a]}
-        near["imagededup"] = lambda a, b: frozenset((a, b)) in pairs
-        sets = rival(options.rivals, "cleanvision-scores", files)["near"]
-        grouped = {frozenset((places[a], places[b])) for s in sets for a, b in combinations(s, 2)}
-        near["cleanvision"] = lambda a, b: frozenset((a, b)) in grouped
-        result["duplicates"] = compare_copies(pictures, near, known)
+        near = seen_as_copies(pictures, Path(name), options.rivals)
+        result["duplicates"] = compare_copies(pictures, near)
         wrong["duplicates"] = mistaken_copies(pictures, near["tagloom"])
+        for what in labelled.CUTS:
+            pictures = list(labelled.cut(photos, what))
+            near = seen_as_copies(pictures, Path(name), options.rivals)
+            result[f"duplicates, cut {what}"] = compare_copies(pictures, near)
     result["wrong"] = {
         task: [f"{p.photo}, {p.what}: {told}" for p, told in found] for task, found in wrong.items()
     }
     if options.picture:
         shown = [(t, p, told) for t, found in wrong.items() for p, told in found]
-        draw([each for each in shown if each[1].photo in known], options.picture)
+        draw([each for each in shown if part(each[1].photo) == "known"], options.picture)
     json.dump(result, sys.stdout, indent=2)
     print()
 

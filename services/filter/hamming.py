@@ -1,9 +1,11 @@
-"""The nearest better one of many 256-bit hashes, by an index, exactly.
+"""The nearest better one of many 256-bit hashes, by an index.
 
 Multi-index hashing (Norouzi, Punjani and Fleet, "Fast search in Hamming space with multi-index
-hashing", CVPR 2012): a hash is cut into 16 chunks of 16 bits. Two hashes that differ in at most
-31 bits differ in at most one bit of some chunk, so it is enough to look into 17 buckets of each
-of 16 tables. All pairs would be 1.2 billion for 50,000 photos.
+hashing", CVPR 2012): a hash is cut into 16 chunks of 16 bits, and two hashes are near when they
+differ in at most RADIUS bits and in at most one bit of some chunk. So it is enough to look into 17
+buckets of each of 16 tables; all pairs would be 1.2 billion for 50,000 photos. Up to 31 bits the
+second condition always holds. Above it is what keeps the search that cheap: where 40, 48, 56, 64
+bits differ at random, 0.1, 3, 14, 35 % do not meet it; of cut photos fewer, see `duplicates`.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import numpy.typing as npt
 __all__ = ["BITS", "RADIUS", "nearest_better"]
 
 BITS = 256
-RADIUS = 31
+RADIUS = 79
 """the greatest distance that is found"""
 _CHUNKS = 16
 _FLIPS = np.array([0, *(1 << bit for bit in range(16))], np.uint16)
@@ -29,7 +31,7 @@ def nearest_better(hashes: _Hashes) -> tuple[_Indices, _Indices]:
     """For each hash the nearest among those before it: distances in bits, and their indices.
 
     `hashes`: [n, 4], the best first. A distance of RADIUS + 1 and the index -1 say that none of
-    those before it is within RADIUS. Of several at one distance the first is named.
+    those before it is near (see above). Of several at one distance the first is named.
     """
     count = len(hashes)
     # Equal hashes share one entry, the best one's: its copies are at distance 0 from it.

@@ -1,4 +1,4 @@
-"""The index finds what comparing all pairs finds."""
+"""The index finds what comparing all pairs finds, and of near ones nearly all."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from services.filter.hamming import RADIUS, nearest_better
 def by_all_pairs(hashes):
     distances, indices = [], []
     for i, mine in enumerate(hashes):
-        bits = np.bitwise_count(hashes[:i] ^ mine).sum(axis=1, dtype=np.int64)
+        differing = hashes[:i] ^ mine
+        bits = np.bitwise_count(differing).sum(axis=1, dtype=np.int64)
+        bits[np.bitwise_count(differing.view(np.uint16)).min(axis=1, initial=16) > 1] = 256
         nearest = int(bits.argmin()) if i else -1
         near = i and bits[nearest] <= RADIUS
         distances.append(int(bits[nearest]) if near else RADIUS + 1)
@@ -31,10 +33,22 @@ def test_as_all_pairs(seed):
     hashes = list(rng.integers(0, 2**64, (40, 4), dtype=np.uint64))
     for _ in range(300):
         parent = hashes[rng.integers(len(hashes))]
-        hashes.append(flipped(rng, parent, int(rng.integers(0, 45))))
+        hashes.append(flipped(rng, parent, int(rng.integers(0, 95))))
     hashes = np.array([hashes[i] for i in rng.permutation(len(hashes))])
     distances, indices = nearest_better(hashes)
     assert (distances.tolist(), indices.tolist()) == by_all_pairs(hashes)
+
+
+@pytest.mark.parametrize(("bits", "share"), [(31, 1.0), (40, 0.99), (48, 0.95), (64, 0.55)])
+def test_few_near_ones_are_not_found(bits, share):
+    rng = np.random.default_rng(bits)
+    hashes = rng.integers(0, 2**64, (500, 4), dtype=np.uint64)
+    copies = np.array([flipped(rng, mine, bits) for mine in hashes])
+    distances, indices = nearest_better(np.concatenate([hashes, copies]))
+    found = indices[500:] == np.arange(500)
+    assert found.mean() >= share
+    assert (distances[500:][found] == bits).all()
+    assert (distances[:500] == RADIUS + 1).all()
 
 
 def test_many_equal_ones_do_not_cost_their_square():
