@@ -23,16 +23,25 @@ def in_background(settings: Settings, only: Iterable[str] = ()) -> BackgroundSer
 
 
 def make_session(
-    username: str, *, password: str = "", ask_code: Callable[[], str], cookies: Path | None = None
-) -> str:
+    username: str,
+    *,
+    password: str = "",
+    ask_code: Callable[[], str],
+    cookies: Path | None = None,
+    untried: bool = False,
+) -> tuple[str, str]:
     """An Instagram session as JSON: from a browser's cookies if there are some, else by logging in.
+    And why it is not known whether Instagram takes it; empty if it does.
 
     On this machine, not over the network: neither password nor session passes a service.
+    `untried`: cookies are taken as they are, without any request.
     """
-    from services.scraper.instagram import login
+    from services.scraper.instagram import login, trial
     from services.scraper.instagram.settings import InstagramSettings
 
-    if cookies is not None:
-        return login.to_json(login.from_cookies(username, cookies))
     settings = InstagramSettings.from_environment({**os.environ, "TAGLOOM_INSTAGRAM_SESSION": ""})
-    return login.to_json(login.log_in(username, password, ask_code, settings))
+    if cookies is None:
+        return login.to_json(login.log_in(username, password, ask_code, settings)), ""
+    session = login.from_cookies(username, cookies)
+    doubt = "nobody asked Instagram" if untried else trial.try_session(session, settings)
+    return login.to_json(session), doubt

@@ -151,16 +151,23 @@ def scrape_command(
 @click.option(
     "--cookies", type=_FILE, metavar="FILE", help="Take a browser's cookies.txt; do not log in."
 )
+@click.option("--untried", is_flag=True, help="With --cookies: do not ask Instagram about them.")
 @click.option("--overwrite", is_flag=True, help="Replace a session that is there.")
 @command_options
 def login_command(
-    session: Session, username: str, out: Path, cookies: Path | None, overwrite: bool
+    session: Session,
+    username: str,
+    out: Path,
+    cookies: Path | None,
+    untried: bool,
+    overwrite: bool,
 ) -> None:
     """Make a session for Instagram, for TAGLOOM_INSTAGRAM_SESSION.
 
     Asks for the password, and for the code of a second factor; both go to Instagram alone. Logging
     in from a new place can make Instagram suspicious: with --cookies, the session that a browser
-    has already is taken (any extension that exports cookies.txt will do).
+    has already is taken (any extension that exports cookies.txt will do). One request asks whether
+    Instagram takes it; one that it refuses is not written.
 
     \b
     tagloom scrape login --username NAME --out session.json
@@ -171,6 +178,8 @@ def login_command(
     username = username.strip().removeprefix("@")
     if not username:
         raise click.UsageError("--username is empty; write the account's user name.")
+    if untried and cookies is None:
+        raise click.UsageError("--untried is for --cookies; logging in tries the session.")
     if os.path.lexists(out) and not overwrite:
         raise AlreadyExists(
             f"{out} exists; choose another file, or say --overwrite.",
@@ -188,7 +197,7 @@ def login_command(
         password = ""
         if cookies is None:
             password = click.prompt(f"Password of {username}", hide_input=True, err=True)
-        write(
+        text, doubt = (
             entries[0]
             .load()
             .make_session(
@@ -196,13 +205,20 @@ def login_command(
                 password=password,
                 ask_code=lambda: str(click.prompt("Code of the second factor", err=True)),
                 cookies=cookies,
+                untried=untried,
             )
         )
+        write(text)
     path = out.expanduser().absolute()
     session.answer(
-        {"username": username, "session": str(path)},
+        {"username": username, "session": str(path), "tried": not doubt, "doubt": doubt},
         f"Session of {username}: {path} (for your eyes only).\n"
-        f"Next: export TAGLOOM_INSTAGRAM_SESSION={path}",
+        + (
+            f"Whether Instagram takes it is not known: {doubt}.\n"
+            if doubt
+            else "Instagram takes it.\n"
+        )
+        + f"Next: export TAGLOOM_INSTAGRAM_SESSION={path}",
     )
 
 

@@ -39,6 +39,7 @@ PROFILE_QUERY = "27937681195819736"
 LOGGED_IN_POSTS_QUERY = "29104886249145907"
 LOGGED_OUT_POSTS_QUERY = "28904005159232689"
 COMMENTS_QUERY = "97b41c52301f77ce508f55e66d17620e"
+SESSION_QUERY = "d6f4427fbe92d846298cf93df0b937d3"
 LOGIN, SECOND_FACTOR = "/api/v1/web/accounts/login/ajax/", "/accounts/login/ajax/two_factor/"
 PASSWORD, CODE = "correct horse battery staple", "123456"
 _START_PAGE = """<!doctype html><html><head><script>
@@ -79,6 +80,7 @@ class Request:
             LOGGED_IN_POSTS_QUERY: "profile posts",
             LOGGED_OUT_POSTS_QUERY: "profile posts (anonymous)",
             COMMENTS_QUERY: "comments",
+            SESSION_QUERY: "session",
         }
         return names.get(query or "", f"page {self.path}")
 
@@ -192,6 +194,9 @@ class InstagramServer:
                 return self._logged_in()
             case "post":
                 return self._post(request)
+            case "session":
+                user = {"username": SESSION["username"]} if _logged_in(request) else None
+                return Answer.json({"data": {"user": user}, "status": "ok"})
             case "profile" | "profile posts" | "profile posts (anonymous)":
                 return self._profile_query(request)
         return self._profile_page(request)

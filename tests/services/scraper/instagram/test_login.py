@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -77,18 +78,34 @@ def test_refusals_are_told_apart_and_not_tried_again(
     assert typed.splitlines()[0] not in result.output or typed == "x\n"
 
 
-def test_a_browsers_cookies(tmp_path: Path) -> None:
-    jar = tmp_path / "cookies.txt"
+@pytest.fixture
+def jar(tmp_path: Path) -> Path:
+    """A browser's cookies, the local Instagram's among them."""
+    path = tmp_path / "cookies.txt"
+    write_jar(path, COOKIES)
+    return path
+
+
+def write_jar(path: Path, cookies: Mapping[str, str]) -> None:
     lines = ["# Netscape HTTP Cookie File", ".example.org\tTRUE\t/\tTRUE\t0\tsessionid\tother"]
     lines += [
         f"{'#HttpOnly_' * (name == 'sessionid')}.instagram.com\tTRUE\t/\tTRUE\t0\t{name}\t{value}"
-        for name, value in {**COOKIES, "datr": "tracking"}.items()
+        for name, value in {**cookies, "datr": "tracking"}.items()
     ]
-    jar.write_text("\n".join(lines) + "\n")
+    path.write_text("\n".join(lines) + "\n")
+
+
+def test_a_browsers_cookies(
+    instagram: InstagramServer, tmp_path: Path, jar: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
     out = tmp_path / "session.json"
     result = login(out, "--cookies", str(jar))
     assert result.exit_code == 0, result.output
+    assert "Instagram takes it." in result.output
+    assert instagram.kinds == ["session"]  # asked once
     assert json.loads(out.read_text()) == SESSION
+    assert stat.S_IMODE(out.stat().st_mode) == 0o600
     settings = InstagramSettings.from_environment({"TAGLOOM_INSTAGRAM_SESSION": str(out)})
     assert settings.session is not None
     assert login(out, "--cookies", str(jar)).exit_code == 1  # it is there already
@@ -99,6 +116,82 @@ def test_a_browsers_cookies(tmp_path: Path) -> None:
         assert result.exit_code == 1
         assert "COOKIES_INVALID" in result.output
         assert "secret-line" not in result.output
+    assert instagram.counts == {"session": 2}
+    for secret in (COOKIES["sessionid"], COOKIES["csrftoken"]):
+        assert secret not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (None, "INSTAGRAM_SESSION_REJECTED"),
+        (Answer.json({"data": {"user": None}, "status": "ok"}), "INSTAGRAM_SESSION_REJECTED"),
+        (Answer.failure(401, "login_required"), "INSTAGRAM_SESSION_REJECTED"),
+        (
+            Answer(302, b"", {"Location": "https://www.instagram.com/accounts/login/"}),
+            "INSTAGRAM_SESSION_REJECTED",
+        ),
+        (Answer.failure(400, "checkpoint_required"), "INSTAGRAM_CHALLENGE"),
+        (Answer(403, b"<html>no"), "INSTAGRAM_FORBIDDEN"),
+        (Answer.json({"data": {"user": {"username": "other"}}}), "COOKIES_INVALID"),
+    ],
+)
+def test_a_session_that_instagram_refuses_is_not_written(
+    instagram: InstagramServer,
+    tmp_path: Path,
+    jar: Path,
+    caplog: pytest.LogCaptureFixture,
+    answer: Answer | None,
+    reason: str,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    if answer is None:
+        write_jar(jar, {**COOKIES, "sessionid": "77%3Aold-secret%3A1"})
+    else:
+        instagram.fail("session", answer)
+    result = login(tmp_path / "session.json", "--cookies", str(jar))
+    assert result.exit_code == 1
+    assert reason in result.output
+    assert result.output.count("\n") == 1
+    assert instagram.kinds == ["session"]  # never again at once
+    assert [path.name for path in tmp_path.iterdir()] == ["cookies.txt"]
+    for secret in (COOKIES["sessionid"], COOKIES["csrftoken"], "old-secret"):
+        assert secret not in result.output + caplog.text
+
+
+@pytest.mark.parametrize(
+    ("answer", "doubt"),
+    [
+        (Answer.failure(429, "slow down"), "wants a pause"),
+        (Answer(500, b""), "no answer that tells"),
+        (Answer(404, b"<html>"), "no answer that tells"),
+        (Answer(200, b"<html>"), "no answer that tells"),
+        (Answer.json({"data": {}}), "no answer that tells"),
+        (Answer(200, b"{}", cut=True), "no answer that tells"),
+    ],
+)
+def test_where_instagram_says_neither_that_is_said(
+    instagram: InstagramServer, tmp_path: Path, jar: Path, answer: Answer, doubt: str
+) -> None:
+    instagram.fail("session", answer)
+    out = tmp_path / "session.json"
+    result = login(out, "--cookies", str(jar), "--json")
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.stdout)
+    assert told["tried"] is False
+    assert doubt in told["doubt"]
+    assert json.loads(out.read_text()) == SESSION
+    assert instagram.kinds == ["session"]
+
+
+def test_nobody_is_asked_where_that_is_wanted(
+    instagram: InstagramServer, tmp_path: Path, jar: Path
+) -> None:
+    result = login(tmp_path / "session.json", "--cookies", str(jar), "--untried")
+    assert result.exit_code == 0, result.output
+    assert "Whether Instagram takes it is not known: nobody asked Instagram." in result.output
+    assert instagram.requests == []
+    assert login(tmp_path / "b.json", "--untried").exit_code == 2
 
 
 def test_where_it_cannot_be_kept_nobody_logs_in(instagram: InstagramServer, tmp_path: Path) -> None:
