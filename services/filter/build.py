@@ -32,6 +32,17 @@ from tagloom.store.interface import Store
 
 __all__ = ["Built", "build_dataset", "existing_dataset"]
 
+_SETTINGS = (
+    "its collection",
+    "the photos of its collection",
+    "the resolution",
+    "the crop",
+    "the thresholds",
+    "the share held out",
+    "the seed",
+    "the labels",
+)
+"""in which two datasets of one name may differ"""
 _TOLD = 3
 """reasons that one sentence carries"""
 
@@ -82,10 +93,13 @@ def existing_dataset(store: Store, request: BuildRequest) -> Dataset | None:
         dataset.seed,
         dataset.labels,
     )
-    if asked != there:
+    differ = [
+        what for what, one, other in zip(_SETTINGS, asked, there, strict=True) if one != other
+    ]
+    if differ:
         raise AlreadyExists(
-            f"{name} exists already, made from other photos or with other settings; choose "
-            "another id or remove it first.",
+            f"{name} exists already and differs in {' and '.join(differ)}; choose another id, or "
+            f"remove it first (`tagloom rm {name}`).",
             reason="RESOURCE_EXISTS",
             resource=name,
         )

@@ -18,12 +18,15 @@ _YES_OR_NO = frozenset({"valid", "boolean"})
 """units of demands that are met or not, never nearly"""
 _DOUBLINGS = {"resolution": 1.0, "aspect": 1.0}
 _OTHERS = 3.0
+_COPIES = "duplicates"
 
 
 def margin(result: CheckResult) -> float:
     """-1 (far on the bad side) to 1 (far on the good side)."""
     if result.unit in _YES_OR_NO:
         return 1.0 if result.passed else -1.0
+    if result.check == _COPIES and result.passed and not result.related:
+        return 1.0  # its score says that there is no copy within reach, not how far the nearest is
     score, threshold = result.score, result.threshold
     doublings = _DOUBLINGS.get(result.check, _OTHERS)
     if threshold > 0 and score >= 0:

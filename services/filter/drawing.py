@@ -191,8 +191,13 @@ def _rule(result: CheckResult) -> str:
 def bound(value: float, unit: str) -> str:
     """A score or threshold with its unit: `40 %`, `16 levels`."""
     if unit == "ratio":
-        return f"{100 * value:.3g} %"
-    return f"{value:.3g} {'' if unit == 'confidence' else unit}".rstrip()
+        return f"{_number(100 * value)} %"
+    return f"{_number(value)} {'' if unit == 'confidence' else unit}".rstrip()
+
+
+def _number(value: float) -> str:
+    """Three digits, and never an exponent."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def wrapped(text: str, width: float, font: Font) -> list[str]:

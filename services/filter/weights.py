@@ -47,7 +47,20 @@ class Weights:
     def digest(self) -> str:
         """The first 8 hex digits of the file's SHA-256: other weights give other scores."""
         path = self.path()
-        return _digest(path, path.stat().st_mtime_ns)
+        try:
+            return _digest(path, path.stat().st_mtime_ns)
+        except OSError as error:
+            raise self.unfit(path) from error
+
+    def unfit(self, path: Path) -> FailedPrecondition:
+        """What is said of a file that cannot be read, or is another network: that is seen at the
+        latest when it runs, since OpenCV reads any."""
+        return FailedPrecondition(
+            f"OpenCV cannot run {path} as {self.what}; give the file {self.where}, or switch the "
+            "check off.",
+            reason="WEIGHTS_UNREADABLE",
+            variable=self.environment,
+        )
 
 
 @cache

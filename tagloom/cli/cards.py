@@ -63,7 +63,12 @@ def score_text(result: filter_pb2.CheckResult) -> str:
     sign = held if result.passed else missed
     ratio = result.unit == "ratio"
     score, threshold = (
-        f"{100 * value:.3g} %" if ratio else f"{value:.3g}"
+        f"{_number(100 * value)} %" if ratio else _number(value)
         for value in (result.score, result.threshold)
     )
     return f"{score} {sign} {threshold}"
+
+
+def _number(value: float) -> str:
+    """Three digits, and never an exponent."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"

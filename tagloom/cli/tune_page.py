@@ -47,7 +47,7 @@ def tune_page(
             '<p class="key"><b class="p">precision</b>, <b class="r">recall</b>; dashed: the '
             "threshold before, solid: proposed.</p>",
             f'<div class="charts">{_frontier(proposal)}'
-            f"{''.join(_curve(check) for check in proposal.checks if check.curve)}</div>",
+            f"{''.join(_curve(check) for check in proposal.checks if len(check.curve) > 1)}</div>",
             f"<h2>Photos that change sides: {proposal.change_count:,}</h2>",
             _changes(proposal, photos),
             *(_of_check(check, photos) for check in proposal.checks if check.change_count),
@@ -177,9 +177,10 @@ def _frontier(proposal: filter_pb2.TuneProfileResponse) -> str:
         x_name="recall, per cent",
         x_scale=100,
     )
+    ring = ", ring: expected of other photos" if proposal.HasField("expected") else ""
     return (
         '<figure class="chart"><figcaption>All checks together<small>precision over recall; grey '
-        f"dot: before, blue: proposed</small></figcaption>{chart}</figure>"
+        f"dot: before, blue: proposed{ring}</small></figcaption>{chart}</figure>"
     )
 
 

@@ -26,7 +26,6 @@ from services.filter.checks.base import Check, Score, apart
 from services.filter.decode import Photo
 from services.filter.weights import Weights
 from tagloom.artifacts.dataset import Box
-from tagloom.errors import FailedPrecondition
 
 __all__ = ["CHECK", "WEIGHTS"]
 
@@ -44,16 +43,16 @@ _MOST = 500
 
 @cache
 def _detector(path: Path) -> Any:
+    level = cv2.utils.logging.getLogLevel()
     try:
+        # It warns of targets that nobody asked for, into the progress of whoever waits.
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
         size = (_LONG_SIDE, _LONG_SIDE)
         return cv2.FaceDetectorYN.create(str(path), "", size, _CONFIDENCE, _OVERLAP, _MOST)
     except (cv2.error, SystemError) as error:  # the latter around the former, at times
-        raise FailedPrecondition(
-            f"OpenCV cannot read {path} as {WEIGHTS.what}; give the file {WEIGHTS.where}, or "
-            "switch the check off.",
-            reason="WEIGHTS_UNREADABLE",
-            variable=WEIGHTS.environment,
-        ) from error
+        raise WEIGHTS.unfit(path) from error
+    finally:
+        cv2.utils.logging.setLogLevel(level)
 
 
 def score(photo: Photo) -> Score:
@@ -63,7 +62,11 @@ def score(photo: Photo) -> Score:
     # One size of input, so that any export of the network will do; the rest is black.
     square = np.zeros((_LONG_SIDE, _LONG_SIDE, 3), np.uint8)
     square[:h, :w] = rgb[..., ::-1]
-    _, rows = _detector(WEIGHTS.path()).detect(square)
+    path = WEIGHTS.path()
+    try:
+        _, rows = _detector(path).detect(square)
+    except (cv2.error, SystemError) as error:
+        raise WEIGHTS.unfit(path) from error
     x, y = photo.width / w, photo.height / h
     boxes = tuple(
         Box(

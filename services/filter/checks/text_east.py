@@ -24,7 +24,6 @@ from services.filter.checks.base import Check, Score, apart
 from services.filter.decode import Photo
 from services.filter.weights import Weights
 from tagloom.artifacts.dataset import Box
-from tagloom.errors import FailedPrecondition
 
 __all__ = ["CHECK", "WEIGHTS"]
 
@@ -46,12 +45,7 @@ def _network(path: Path) -> Any:
     try:
         network = cv2.dnn.TextDetectionModel_EAST(str(path))
     except (cv2.error, SystemError) as error:  # the latter around the former, at times
-        raise FailedPrecondition(
-            f"OpenCV cannot read {path} as {WEIGHTS.what}; give the file "
-            f"{WEIGHTS.where}, or switch the check off.",
-            reason="WEIGHTS_UNREADABLE",
-            variable=WEIGHTS.environment,
-        ) from error
+        raise WEIGHTS.unfit(path) from error
     network.setConfidenceThreshold(_CONFIDENCE)
     network.setNMSThreshold(_OVERLAP)
     return network
@@ -62,9 +56,13 @@ def score(photo: Photo) -> Score:
     rgb = photo.fit(_LONG_SIDE)
     h, w = (max(_STRIDE, round(side / _STRIDE) * _STRIDE) for side in rgb.shape[:2])
     bgr = np.ascontiguousarray(cv2.resize(rgb, (w, h), interpolation=cv2.INTER_AREA)[..., ::-1])
-    network = _network(WEIGHTS.path())
+    path = WEIGHTS.path()
+    network = _network(path)
     network.setInputParams(1.0, (w, h), _MEAN, True)
-    quads, confidences = network.detect(bgr)
+    try:
+        quads, confidences = network.detect(bgr)
+    except (cv2.error, SystemError) as error:
+        raise WEIGHTS.unfit(path) from error
     cover = np.zeros((h, w), np.uint8)
     boxes = []
     for quad, confidence in zip(quads, confidences, strict=True):

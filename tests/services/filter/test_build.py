@@ -122,12 +122,15 @@ def test_asking_again_is_free_and_asking_otherwise_is_refused(built):
     again = build_dataset(store, REQUEST, silent)
     assert again.dataset == made.dataset
     assert not again.made
-    for other in (
-        replace(REQUEST, seed=8),
-        replace(REQUEST, held_out_ratio=0.2),
-        replace(REQUEST, thresholds=(Threshold(check="text", value=0.5),)),
+    for other, what in (
+        (replace(REQUEST, seed=8), "the seed; choose another id"),
+        (
+            replace(REQUEST, held_out_ratio=0.2, resolution=64),
+            "the resolution and the share held out;",
+        ),
+        (replace(REQUEST, thresholds=(Threshold(check="text", value=0.5),)), "the thresholds;"),
     ):
-        with pytest.raises(AlreadyExists, match="another id"):
+        with pytest.raises(AlreadyExists, match=f"differs in {what}"):
             build_dataset(store, other, silent)
 
 

@@ -47,6 +47,17 @@ def test_on_the_threshold_and_far_from_it():
     assert 0 < margin(result(0.5, 0.4)) < margin(result(0.8, 0.4)) < 0.5
 
 
+def test_a_photo_without_a_copy_is_not_a_borderline_case():
+    """Else all that stay would be as close as 32 bits are to 30, and in no order."""
+    alone = result(32.0, 30.0, check="duplicates", unit="bits")
+    assert margin(alone) == 1
+    assert closeness(verdict(alone, result(0.5, 0.4))) == margin(result(0.5, 0.4))
+    burst = alone.model_copy(update={"score": 31.0, "related": "a" * 64})
+    assert 0 < margin(burst) < 0.1
+    copy = result(28.0, 30.0, check="duplicates", unit="bits")
+    assert -0.1 < margin(copy) < 0
+
+
 def verdict(*results):
     failed = tuple(r.check for r in results if not r.passed)
     return Verdict(sha256="", source="", kept=not failed, failed_checks=failed, results=results)

@@ -162,7 +162,7 @@ def test_other_labels_are_another_dataset(labelled):
     request = replace(REQUEST, crop=Crop(output_size=32), labels=LabelSource(kind="folder"))
     build_dataset(labelled, request, silent)
     assert not build_dataset(labelled, request, silent).made
-    with pytest.raises(Exception, match="other settings"):
+    with pytest.raises(Exception, match="differs in the labels"):
         build_dataset(labelled, replace(request, labels=None), silent)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import resources
+
 import detector_nets
 import numpy as np
 import pytest
@@ -67,6 +69,12 @@ def test_a_file_that_is_no_network(check, monkeypatch, tmp_path, painted):
         monkeypatch.setenv(check.weights.environment, str(tmp_path / name))
         with pytest.raises(FailedPrecondition, match="switch the check off"):
             check.score(painted)
+    # Another network, which OpenCV reads: of the package that finds text.
+    another = resources.files("rapidocr") / "models" / "ch_ppocr_mobile_v2.0_cls_mobile.onnx"
+    monkeypatch.setenv(check.weights.environment, str(another))
+    with pytest.raises(FailedPrecondition, match="switch the check off") as caught:
+        check.score(painted)
+    assert caught.value.reason == "WEIGHTS_UNREADABLE"
     monkeypatch.setenv(check.weights.environment, str(tmp_path / "gone"))
     with pytest.raises(FailedPrecondition, match="no file is"):
         check.score(painted)
