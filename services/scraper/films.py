@@ -15,6 +15,7 @@ import tempfile
 from pathlib import Path
 
 from services.scraper.intake import Refusal
+from tagloom.errors import FailedPrecondition
 
 __all__ = ["MAX_FRAMES", "sample"]
 
@@ -22,12 +23,15 @@ MAX_FRAMES = 100
 _MEMORY_BYTES = 4 * 2**30
 _SECONDS = 120
 _QUALITY = 95
+_NO_DECODER = 3
+"""exit code"""
 
 
 def sample(video: bytes, number: int) -> list[tuple[float, bytes]] | Refusal:
     """Up to `number` frames, evenly spread, as JPEG files with their seconds; why not otherwise.
 
     The k-th of n lies in the middle of the k-th n-th of the video. Equal frames are left out.
+    Raises FailedPrecondition (VIDEO_DECODER_MISSING), which is no fault of the video's.
     """
     with tempfile.TemporaryDirectory(prefix="tagloom-film-") as folder:
         path = Path(folder) / "video"
@@ -51,6 +55,12 @@ def sample(video: bytes, number: int) -> list[tuple[float, bytes]] | Refusal:
             )
         except subprocess.TimeoutExpired:
             return _unreadable(video, f"decoding took more than {_SECONDS} s")
+        if done.returncode == _NO_DECODER:
+            raise FailedPrecondition(
+                "Frames of videos cannot be taken here: OpenCV with FFmpeg is missing; install "
+                "tagloom[scraper], or collect without frames.",
+                reason="VIDEO_DECODER_MISSING",
+            )
         frames = sorted(Path(folder).glob("*.jpg"))
         if done.returncode or not frames:
             return _unreadable(video, "it cannot be decoded")
@@ -67,8 +77,13 @@ def _unreadable(video: bytes, why: str) -> Refusal:
 def _main(path: str, number: int, folder: str) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CPU, (_SECONDS, _SECONDS))
-    import cv2
-
+    try:
+        import cv2
+        from cv2 import videoio_registry
+    except ImportError:
+        sys.exit(_NO_DECODER)
+    if cv2.CAP_FFMPEG not in videoio_registry.getBackends():
+        sys.exit(_NO_DECODER)
     cv2.setNumThreads(1)
     film = cv2.VideoCapture(path, cv2.CAP_FFMPEG)
     rate, count = film.get(cv2.CAP_PROP_FPS), int(film.get(cv2.CAP_PROP_FRAME_COUNT))

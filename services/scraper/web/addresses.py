@@ -110,10 +110,11 @@ class Resolver:
         addresses = [str(sockaddr[0]) for *_, sockaddr in found]
         allowed = [address for address in addresses if self._may_reach(address)]
         if not allowed:
+            where = "" if target.host == addresses[0] else f"at {addresses[0]}, which is "
             raise BadAddress(
                 "ADDRESS_NOT_ALLOWED",
-                f"{target.host} is {addresses[0]}, which is not on the open internet; "
-                "TAGLOOM_URLS_ALLOW can name its network.",
+                f"{target.host} is {where}not on the open internet; TAGLOOM_URLS_ALLOW can name "
+                "its network.",
             )
         # IPv4 first: a machine without IPv6 gets IPv6 addresses all the same.
         address = min(allowed, key=lambda a: ":" in a)
