@@ -209,7 +209,8 @@ def _none_left(verdicts: Sequence[Verdict], rejected: Counter[str]) -> FailedPre
         reasons = ", ".join(f"{count} failed {check}" for check, count in counts.items())
         sentence = (
             f"None of the {len(verdicts)} images passed ({reasons}); collect other photos, or "
-            f"loosen or switch off {' and '.join(loosened)}"
+            "loosen or switch off "
+            f"{' and '.join(filter(None, (', '.join(loosened[:-1]), loosened[-1])))}"
         )
         if undecodable:  # no profile can switch that check off
             sentence += f"; what cannot be decoded stays out ({undecodable})"

@@ -81,7 +81,7 @@ def filter_command(
     names = [name.strip() for name in (classes or "").split(",") if name.strip()]
     if classes is not None and not names:
         raise click.UsageError("--classes names none; write them with commas between, or leave it.")
-    from tagloom.cli.output import plain
+    from tagloom.cli.output import count, plain
     from tagloom.cli.profile import read_profile
     from tagloom.v1 import filter_pb2
 
@@ -114,7 +114,7 @@ def filter_command(
     session.answer(
         plain(result),
         f"{result.name}: {result.kept_count:,} of {result.judged_count:,} images kept; "
-        f"{result.train_count:,} squares to train on, {result.held_out_count:,} held out.\n"
+        f"{count(result.train_count, 'square')} to train on, {result.held_out_count:,} held out.\n"
         f"{_classes_line(result)}"
         f"Why: tagloom verdicts {request.dataset_id}{session.store_options}",
     )

@@ -57,9 +57,14 @@ class Session:
         from tagloom.rpc.settings import Settings
 
         prepare_workers()
-        configure_logging("text", os.environ.get("TAGLOOM_LOG_LEVEL", "ERROR"))
-        given = {"store": self.store_url, "metrics_address": "", "run_operations": works}
+        # For the workers too: whoever types a command reads sentences, not JSON.
+        log = {
+            "log_format": "text",
+            "log_level": os.environ.get("TAGLOOM_LOG_LEVEL", "ERROR").upper(),
+        }
+        given = {"store": self.store_url, "metrics_address": "", "run_operations": works, **log}
         settings = Settings.from_environment(given=given)
+        configure_logging(settings.log_format, settings.log_level)
         with in_process(settings, only=services) as clients:
             yield clients
 

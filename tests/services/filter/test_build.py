@@ -244,7 +244,7 @@ def test_nothing_left_says_why(copied):
     assert caught.value.reason == "NO_IMAGES_LEFT"
     message = caught.value.message
     assert "2 failed format" in message
-    assert "or loosen or switch off resolution and sharpness and grayscale; what cannot" in message
+    assert "or loosen or switch off resolution, sharpness and grayscale; what cannot" in message
     assert "text renamed.jpg: The file is not a JPEG, PNG or WebP image" in message
     assert "cut off.jpg: The image data are damaged: " in message
     assert caught.value.metadata["failed_sharpness"] == "4"

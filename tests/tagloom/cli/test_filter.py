@@ -55,3 +55,11 @@ def test_wrong_use(arguments: tuple[str, ...], says: str, tmp_path: Path) -> Non
     assert result.exit_code == 2, result.output
     assert says in result.output
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_log_level_that_is_none(tmp_path: Path) -> None:
+    environment = {"TAGLOOM_LOG_LEVEL": "loud", "TAGLOOM_TARGET": None}
+    result = CliRunner().invoke(main, ["--store", "store", "ls", "datasets"], env=environment)
+    assert result.exit_code == 1
+    assert "LOUD" in result.output
+    assert result.output.strip().endswith("]"), result.output
