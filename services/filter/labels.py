@@ -77,10 +77,8 @@ def classes_of(collection: Collection, items: Sequence[Item], labels: LabelSourc
     names = labels.classes or _default(collection, labels, there)
     if unknown := [name for name in names if name not in there]:
         what = "hashtags" if labels.kind == "hashtag" else "folders"
-        common = ", ".join(name for name, _ in there.most_common(_TOLD)) or "none"
         raise FailedPrecondition(
-            f"No photo of {name_of_all} has the class {unknown[0]!r}; its most common {what} are: "
-            f"{common}.",
+            f"No photo of {name_of_all} has the class {unknown[0]!r}; {_advice(there, what)}.",
             reason="CLASS_UNKNOWN",
             resource=name_of_all,
             label=unknown[0],
@@ -135,14 +133,20 @@ def _default(collection: Collection, labels: LabelSource, there: Counter[str]) -
     gathered = (source.hashtag, *source.more) if isinstance(source, HashtagSource) else ()
     names = tuple(dict.fromkeys(tag.removeprefix("#").lower() for tag in gathered))
     if len(names) < 2:
-        common = ", ".join(name for name, _ in there.most_common(_TOLD)) or "none"
         raise FailedPrecondition(
-            f"collections/{collection.id} was not gathered under several hashtags, so that classes "
-            f"have to be named; the most common of its captions are: {common}.",
+            f"collections/{collection.id} was not gathered under several hashtags, which would be "
+            f"the classes; {_advice(there, 'hashtags')}.",
             reason="NO_CLASSES",
             resource=f"collections/{collection.id}",
         )
     return names
+
+
+def _advice(there: Counter[str], what: str) -> str:
+    common = ", ".join(name for name, _ in there.most_common(_TOLD))
+    if not common:
+        return f"its photos have no {what}, so leave the labels out"
+    return f"name classes that its photos have (the most common {what}: {common})"
 
 
 def _folder(source: str) -> tuple[str, ...]:

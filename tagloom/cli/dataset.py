@@ -32,7 +32,7 @@ def dataset_command() -> None:
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--id", "dataset_id", required=True, metavar="ID", help="Id of the new dataset.")
 @click.option("--held-out", type=click.FloatRange(0, 0.5), default=0.0, show_default=True)
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @command_options
 def import_command(
     session: Session, path: Path, dataset_id: str, held_out: float, seed: int

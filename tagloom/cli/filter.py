@@ -42,7 +42,7 @@ __all__ = ["filter_command"]
 )
 @click.option("--output-size", type=click.IntRange(4, 4096), help="Side of the training images.")
 @click.option("--held-out", type=click.FloatRange(0, 0.5), default=0.2, show_default=True)
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option(
     "--labels",
     type=click.Choice(["hashtag", "folder"]),

@@ -18,7 +18,7 @@ import click
 from click.core import ParameterSource
 
 from tagloom.compute import COMPUTE_ENVIRONMENT
-from tagloom.errors import TagloomError
+from tagloom.errors import InvalidArgument, TagloomError
 
 if TYPE_CHECKING:
     from tagloom.client import Clients
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_STORE", "Session", "command_options", "common_options", "prepare_workers"]
 
 DEFAULT_STORE = "./tagloom-data"
+_TOO_LARGE = "Value out of range: "
+"""what protobuf says of a number that its field cannot hold"""
 P = ParamSpec("P")
 
 
@@ -154,6 +156,10 @@ def command_options(
             function(session, *args, **kwargs)
         except TagloomError as error:
             _fail(session, error)
+        except ValueError as error:
+            if not str(error).startswith(_TOO_LARGE):
+                raise
+            _fail(session, _too_large(str(error)))
         except KeyboardInterrupt:
             click.echo(
                 "Stopped waiting. What the server accepted goes on there; `tagloom operations list`"
@@ -171,6 +177,15 @@ def prepare_workers() -> None:
     """Sets what processes that compute need before they start: they inherit it from this one."""
     for name, value in COMPUTE_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+
+
+def _too_large(said: str) -> InvalidArgument:
+    number = said.removeprefix(_TOO_LARGE)[:60]
+    return InvalidArgument(
+        f"The number {number} is beyond what can be meant; choose one nearer to zero.",
+        reason="NUMBER_OUT_OF_RANGE",
+        value=number,
+    )
 
 
 def _fail(session: Session, error: TagloomError) -> None:

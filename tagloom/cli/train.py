@@ -24,7 +24,7 @@ _OPTIONS: list[tuple[str, Any, str]] = [
     ("ada_kimg", click.FloatRange(0), "ADA: kimg for p to go from 0 to 1."),
     ("augment_p", click.FloatRange(0, 1), "Fixed augmentation: p [default: 0.2]."),
     ("ema_kimg", click.FloatRange(0), "Half-life of the moving average in kimg."),
-    ("seed", click.IntRange(0, 2**63 - 1), "Seeds every random draw [default: 0]."),
+    ("seed", click.IntRange(0), "Seeds every random draw [default: 0]."),
     ("channel_base", click.IntRange(1), "Channels at resolution r are this / r, …"),
     ("channel_max", click.IntRange(1), "… at most this."),
     ("latent_size", click.IntRange(1), "Dimensions of z and w [default: 512]."),

@@ -57,7 +57,7 @@ __all__ = ["tune_command"]
     help="Write a page (HTML) with the trade-offs and the photos that would change sides.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace files that differ.")
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @command_options
 def tune_command(
     session: Session,

@@ -62,7 +62,7 @@ def test_the_hashtags_of_the_collection_are_its_classes():
     assert classes.names == ("corgi", "betta")
     assert classes.by_sha256 == {"a": "betta", "b": "corgi", "c": "betta"}
     for alone in (HashtagSource(hashtag="corgi"), None):
-        with pytest.raises(FailedPrecondition, match=r"have to be named.*betta") as caught:
+        with pytest.raises(FailedPrecondition, match=r"name classes.*betta") as caught:
             classes_of(collected(alone), items, tagged())
         assert caught.value.reason == "NO_CLASSES"
 
@@ -103,7 +103,7 @@ def test_classes_that_cannot_be(labels, says):
 
 def test_a_class_that_no_photo_has():
     items = [item("a", tags=("betta", "fish")), item("b", tags=("betta",))]
-    with pytest.raises(FailedPrecondition, match=r"'corgi'.*hashtags are: betta, fish"):
+    with pytest.raises(FailedPrecondition, match=r"'corgi'.*hashtags: betta, fish"):
         classes_of(collected(), items, tagged("betta", "corgi"))
     with pytest.raises(FailedPrecondition, match="fewer than two folders"):
         classes_of(collected(), [item("a", "x/1.jpg")], LabelSource(kind="folder"))
@@ -115,3 +115,9 @@ def test_the_verdict_says_what_is_missing():
         result = label_result("", labels)
         assert not result.passed
         assert says in result.detail
+
+
+def test_photos_without_hashtags_or_folders_have_no_classes():
+    for labels in (tagged("a", "b"), tagged()):
+        with pytest.raises(FailedPrecondition, match="no hashtags, so leave the labels out"):
+            classes_of(collected(None), [item("a")], labels)
