@@ -310,20 +310,20 @@ def _png(name: str, data: bytes, side: int) -> tuple[int, bytes]:
     try:
         photo = decode(data)
     except Undecodable as error:
-        raise _unfit(name, error.detail.removesuffix(".")) from error
+        raise _unfit(name, error.detail[0].lower() + error.detail[1:].removesuffix(".")) from error
     width, height = photo.width, photo.height
     if width != height or (side and width != side):
         wanted = f"{side} x {side}, as the others" if side else "square"
-        raise _unfit(name, f"It has {width} x {height} pixels, not {wanted}")
+        raise _unfit(name, f"it has {width} x {height} pixels, not {wanted}")
     low, high = _SIDES
     if not low <= width <= high or width & (width - 1):
-        raise _unfit(name, f"Its side of {width} px is no power of two from {low} to {high}")
+        raise _unfit(name, f"its side of {width} px is no power of two from {low} to {high}")
     return width, encode_png(Image.fromarray(photo.rgb))
 
 
 def _unfit(name: str, what: str) -> FailedPrecondition:
     return FailedPrecondition(
-        f"{name[:200]} is no training image: {what}. To judge and cut photos, use `tagloom scrape "
+        f"{name[:200]} is no training image: {what}; to judge and cut photos, use `tagloom scrape "
         "--folder` and `tagloom filter` instead.",
         reason="IMAGE_UNFIT",
         image=name[:200],
@@ -369,6 +369,6 @@ class _Folder(_Source):
     def read(self, name: str, limit: int) -> bytes:
         path = Path(os.path.realpath(self._root / name))
         if not path.is_relative_to(self._root):
-            raise _unfit(name, "The link leads out of the folder")
+            raise _unfit(name, "the link leads out of the folder")
         with path.open("rb") as stream:
             return stream.read(limit + 1)

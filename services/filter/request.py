@@ -14,6 +14,8 @@ __all__ = ["BuildRequest"]
 
 _SIDES = (4, 4096)
 _MAX_HELD_OUT = 0.5
+_MAX_TILE = 65_535
+"""px: no side of a JPEG is longer"""
 _MAX_OVERLAP = 0.75
 """of a tile: at 0.75 every pixel lies in 16 tiles, and copies crowd out variety"""
 
@@ -61,10 +63,10 @@ class BuildRequest:
         tile_size = 0
         if self.crop.mode == "tiles":
             tile_size = self.crop.tile_size or self.resolution
-            if tile_size < output_size:
+            if not output_size <= tile_size <= _MAX_TILE:
                 raise InvalidArgument(
-                    f"Tiles of {tile_size} px would have to be enlarged to {output_size} px; "
-                    "choose a tile size of at least the output size.",
+                    f"Tiles of {tile_size} px cannot be cut for images of {output_size} px; choose "
+                    f"a tile size from that, since tiles are never enlarged, to {_MAX_TILE} px.",
                     reason="TILE_SIZE_INVALID",
                     field="crop.tile_size",
                 )

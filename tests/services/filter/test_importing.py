@@ -232,7 +232,7 @@ def test_a_bomb_in_a_zip_is_not_unpacked(store, tmp_path):
     path = tmp_path / "bomb.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as zipped:
         zipped.writestr("a.png", b"\0" * (200 * 2**20))
-    with pytest.raises(FailedPrecondition, match="The file is larger than"):
+    with pytest.raises(FailedPrecondition, match="training image: the file is larger than"):
         import_dataset(store, ImportRequest("d", str(path)), silent)
 
 

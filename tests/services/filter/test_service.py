@@ -244,6 +244,10 @@ def test_nothing_left_is_an_error_of_the_operation(channel, stub):
         ({"crop": filter_pb2.Crop(mode=9)}, "crop.mode"),
         ({"crop": filter_pb2.Crop(output_size=-32)}, "crop.output_size"),
         ({"crop": filter_pb2.Crop(output_size=33)}, "crop.output_size"),
+        (
+            {"crop": filter_pb2.Crop(mode=filter_pb2.Crop.MODE_TILES, tile_size=2**31 - 1)},
+            "crop.tile_size",
+        ),
         ({"held_out_ratio": 0.9}, "held_out_ratio"),
         ({"thresholds": [filter_pb2.Threshold(check="smiles", enabled=True)]}, "thresholds"),
         ({"thresholds": [filter_pb2.Threshold(check="text", value=math.nan)]}, "thresholds"),
