@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 pytest_plugins = [
     "tests.plugins.golden_metrics",
@@ -19,6 +20,10 @@ pytest_plugins = [
 # program that they start and interrupt.
 if threading.current_thread() is threading.main_thread():
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# No test is timed: an example that takes 200 ms on a busy machine is no failure.
+settings.register_profile("tagloom", deadline=None)
+settings.load_profile("tagloom")
 
 
 @pytest.fixture(autouse=True)
