@@ -32,7 +32,7 @@ from services.scraper.metrics import ScraperMetrics
 from services.scraper.prefix import allowed_prefixes
 from tagloom.artifacts import layout
 from tagloom.artifacts.collection import Collection, FolderSource
-from tagloom.errors import AlreadyExists, TagloomError
+from tagloom.errors import AlreadyExists, FailedPrecondition, TagloomError
 from tagloom.folders import served_roots
 from tagloom.paging import page_size
 from tagloom.rpc.job import Job
@@ -166,7 +166,9 @@ class ScraperService(scraper_pb2_grpc.ScraperServiceServicer):
     async def DeleteCollection(
         self, request: scraper_pb2.DeleteCollectionRequest, context: object
     ) -> Empty:
-        """Removes a collection."""
+        """Removes a collection; not while something works on it, which would go on without what
+        it has written."""
+        await self._check_idle(request.name, FailedPrecondition)
         await asyncio.to_thread(catalog.delete_collection, self._kit.store, request.name)
         return Empty()
 
@@ -208,9 +210,9 @@ class ScraperService(scraper_pb2_grpc.ScraperServiceServicer):
         )
         return await asyncio.to_thread(refresh_request, self._kit.store, request.name, allowed)
 
-    async def _check_idle(self, name: str) -> None:
+    async def _check_idle(self, name: str, error: type[TagloomError] = AlreadyExists) -> None:
         if running := await self._kit.operations.unfinished(name):
-            raise AlreadyExists(
+            raise error(
                 f"{name} is being collected by {running[0]}; wait for it or cancel it first.",
                 reason="COLLECTION_IN_PROGRESS",
                 resource=name,

@@ -411,9 +411,14 @@ def test_one_operation_for_a_name(
     with pytest.raises(AlreadyExists, match="is being collected by operations/") as caught:
         create(create_request("fish", hashtag="guppy"))
     assert caught.value.metadata["operation"] == operation.name
+    remove = scraper_pb2.DeleteCollectionRequest(name="collections/fish")
+    with pytest.raises(FailedPrecondition, match="wait for it or cancel it first"):
+        scraper.clients.scraper.DeleteCollection(remove)
     scraper.clients.cancel_operation(operation.name)
     with pytest.raises(Cancelled):
         scraper.clients.wait(operation, scraper_pb2.Collection, timeout_s=60)
+    with pytest.raises(NotFound):  # nothing was taken yet; and nobody works on it
+        scraper.clients.scraper.DeleteCollection(remove)
     # What an id was answered stays its answer.
     done = create(create_request("fish", hashtag="betta", request_id=ids[1]))
     assert (done.name, done.done) == (operation.name, True)
