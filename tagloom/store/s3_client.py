@@ -119,9 +119,8 @@ def read_credentials(environment: Mapping[str, str], *names: str) -> list[str]:
     values = {name: environment.get(name) or _from_file(environment, name) for name in names}
     missing = [name for name, value in values.items() if not value]
     if missing:
-        raise _unconfigured(
-            f"needs {' and '.join(missing)}; set {'it' if len(missing) == 1 else 'them'} in the environment"
-        )
+        them = "it" if len(missing) == 1 else "them"
+        raise _unconfigured(f"needs {' and '.join(missing)}; set {them} in the environment")
     return list(values.values())
 
 
