@@ -29,7 +29,7 @@ from tagloom.artifacts.base import now
 from tagloom.artifacts.collection import content_hash
 from tagloom.artifacts.dataset import Dataset, LabelClass, Square, Verdict
 from tagloom.artifacts.forgotten import Forgotten
-from tagloom.errors import FailedPrecondition, NotFound, Unavailable
+from tagloom.errors import DataLoss, FailedPrecondition, NotFound, TagloomError, Unavailable
 from tagloom.progress import Report, silent
 from tagloom.store.interface import ObjectNotFound, PreconditionFailed, Store
 
@@ -52,11 +52,13 @@ def forget_images(store: Store, images: Collection[str], report: Report = silent
     """Removes the images from every dataset, from the scores and from cached statistics.
 
     `images`: hashes; none means everything that has a tombstone. Done twice, it changes nothing
-    more. Raises FailedPrecondition (DATASET_WITHOUT_SQUARES) for a dataset from before squares
-    were written down, after all others are done; Cancelled.
+    more. Raises, after all others are done, FailedPrecondition (DATASET_WITHOUT_SQUARES) for a
+    dataset from before squares were written down, and DataLoss for one that cannot be read;
+    Cancelled.
     """
     wanted = frozenset(images) or frozenset(Forgotten(store).images)
-    held, changed, too_old = [], [], []
+    held, changed = list[str](), list[str]()
+    problems: list[TagloomError] = []
     datasets = list(_dataset_ids(store))
     for done, dataset_id in enumerate(datasets):
         name = f"datasets/{dataset_id}"
@@ -65,8 +67,8 @@ def forget_images(store: Store, images: Collection[str], report: Report = silent
             dataset, new = _without(store, dataset_id, wanted)
         except NotFound:
             continue  # removed since the listing
-        except FailedPrecondition as error:
-            too_old.append(error)
+        except (FailedPrecondition, DataLoss) as error:
+            problems.append(error)
             continue
         if new:
             changed.append(name)
@@ -74,8 +76,8 @@ def forget_images(store: Store, images: Collection[str], report: Report = silent
             held.append(name)
     report("scores", len(datasets), len(datasets))
     _drop_scores(store, wanted)
-    if too_old:
-        raise too_old[0]
+    if problems:
+        raise problems[0]
     return Cleared(tuple(held), tuple(changed))
 
 

@@ -26,6 +26,7 @@ from tagloom.artifacts.base import now
 from tagloom.artifacts.dataset import Crop, Dataset, LabelSource, Threshold, Verdict
 from tagloom.artifacts.forgotten import Tombstone
 from tagloom.artifacts.labels import dataset_labels
+from tagloom.errors import DataLoss
 from tagloom.progress import silent
 from tagloom.store import Store, open_store
 
@@ -160,6 +161,17 @@ def test_everything_that_has_a_tombstone(
         store.put(layout.forgotten_image(sha(files[name])), Tombstone(time=now()).to_bytes())
     assert forget_images(store, []).changed == ("datasets/d",)
     assert dataset(store).judged == made.judged - 2
+
+
+def test_a_dataset_that_cannot_be_read_does_not_shield_the_others(
+    store: Store, made: Dataset, files: dict[str, bytes]
+) -> None:
+    lost = sha(files["a/0.png"])
+    store.put(layout.dataset_manifest("a-torn-one"), b"{")  # before d
+    with pytest.raises(DataLoss, match="a-torn-one"):
+        forget_images(store, [lost])
+    assert dataset(store).forgotten == (lost,)
+    is_gone(store, lost, dataset(store))
 
 
 def test_forgotten_while_the_dataset_is_made(
