@@ -12,12 +12,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont
 
 from benchmarks.filter.photos import FACES, GREY, PEOPLE, open_photo
 
-__all__ = ["CUTS", "Picture", "blurred", "copies", "cut", "faces", "greyed", "written"]
+__all__ = ["CUTS", "Picture", "blurred", "copies", "cut", "faces", "greyed", "moved", "written"]
 
 _PIXELS = 800_000
 _SCALE = 512
@@ -39,6 +41,8 @@ _NOT_SHARP = {
 }
 """photos without a sharp part of their own, or of which one cannot say"""
 _HARDLY_COLOURED = {"sudoku", "board_5"}
+_MOTIONS = (11, 21)
+_ANGLES = (0, 30, 45, 90, 135)
 CUTS: dict[str, tuple[float, float, float, float]] = {
     "2 % on every side": (0.02, 0.02, 0.02, 0.02),
     "3 % on every side": (0.03, 0.03, 0.03, 0.03),
@@ -82,6 +86,36 @@ def blurred(photos: dict[str, Path]) -> Iterator[Picture]:
         mask = mask.filter(ImageFilter.GaussianBlur(8))
         middle = Image.composite(image, image.filter(ImageFilter.GaussianBlur(6 * unit)), mask)
         yield Picture(name, "sharp middle", False, _jpeg(middle))
+
+
+def moved(photos: dict[str, Path]) -> Iterator[Picture]:
+    """Sharp as they are; blurred by a motion of 11 and 21 px (of 512) in five directions."""
+    for name, path in photos.items():
+        if name in _NOT_SHARP:
+            continue
+        image = open_photo(path, _PIXELS)
+        yield Picture(name, "as it is", False, _jpeg(image))
+        for length in _MOTIONS:
+            for degrees in _ANGLES:
+                pixels = max(3, round(length * min(image.size) / _SCALE))
+                smeared = cv2.filter2D(np.asarray(image), -1, _line(pixels, degrees))
+                blurred = Image.fromarray(np.asarray(smeared, np.uint8))
+                yield Picture(name, f"motion {length}", True, _jpeg(blurred))
+
+
+def _line(length: int, degrees: float) -> npt.NDArray[np.float32]:
+    """A line of weight 1 through the middle of a square, anti-aliased."""
+    kernel = np.zeros((length | 1, length | 1), np.float32)
+    middle = length // 2
+    across, down = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
+    for step in np.linspace(-middle, middle, 8 * length):
+        x, y = middle + step * across, middle + step * down
+        left, top = int(np.floor(x)), int(np.floor(y))
+        for right, below in np.ndindex(2, 2):
+            weight = abs(1 - right - (x - left)) * abs(1 - below - (y - top))
+            if weight > 1e-9:
+                kernel[top + below, left + right] += weight
+    return np.asarray(kernel / kernel.sum(), np.float32)
 
 
 def greyed(photos: dict[str, Path]) -> Iterator[Picture]:

@@ -4,10 +4,10 @@
 
 On a labelled set made of real photos (`benchmarks.filter.labelled`), everybody at their defaults,
 the same pictures, in three parts by photo (`benchmarks.filter.photos`): `known`, `new`, `fresh`.
-Prints one JSON document: precision, recall and F1 of "reject this" for blur, grey, text, faces, and
-of "these two are copies" (and of copies that lost an edge, cut by cut), with the number of distinct
-photos; and every picture that was judged wrongly. `--picture` draws those of `known` photos (whose
-licences allow it).
+Prints one JSON document: precision, recall and F1 of "reject this" for blur, motion, grey, text and
+faces, and of "these two are copies" (and of copies that lost an edge, cut by cut), with the number
+of distinct photos; and every picture that was judged wrongly. `--picture` draws those of `known`
+photos (whose licences allow it), motion left out.
 """
 
 from __future__ import annotations
@@ -251,16 +251,17 @@ def main(arguments: list[str] | None = None) -> None:
     wrong: dict[str, list[tuple[Picture, str]]] = defaultdict(list)
     result: dict[str, Any] = {"photos": Counter(part(name) for name in photos)}
     with tempfile.TemporaryDirectory(prefix="tagloom-benchmark-") as name:
-        for task, issue, make in (
-            ("sharpness", "blurry", labelled.blurred),
-            ("grayscale", "grayscale", labelled.greyed),
+        for task, check, issue, make in (
+            ("sharpness", "sharpness", "blurry", labelled.blurred),
+            ("motion", "sharpness", "blurry", labelled.moved),
+            ("grayscale", "grayscale", "grayscale", labelled.greyed),
         ):
             pictures = list(make(photos))
             files = written_out(pictures, Path(name))
             said = rival(options.rivals, "cleanvision-scores", files)["issues"][issue]
             by_data = {p.data: said[str(f)] for p, f in zip(pictures, files, strict=True)}
             judges: dict[str, Callable[[Picture], tuple[bool, str]]] = {
-                "tagloom": ours([task]),
+                "tagloom": ours([check]),
                 "cleanvision": lambda p, said=by_data: (said[p.data], ""),  # type: ignore[misc]
             }
             result[task] = compare(pictures, judges, wrong[task])
@@ -284,7 +285,10 @@ def main(arguments: list[str] | None = None) -> None:
     }
     if options.picture:
         shown = [(t, p, told) for t, found in wrong.items() for p, told in found]
-        draw([each for each in shown if part(each[1].photo) == "known"], options.picture)
+        draw(
+            [each for each in shown if part(each[1].photo) == "known" and each[0] != "motion"],
+            options.picture,
+        )
     json.dump(result, sys.stdout, indent=2)
     print()
 

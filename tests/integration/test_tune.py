@@ -26,7 +26,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
         stem = Path(name).stem
         image.crop((0, 0, 300, 300)).save(photos / f"{stem}.png")
         part = image.crop((image.width - 290, image.height - 290, image.width, image.height))
-        part.filter(ImageFilter.GaussianBlur(2)).save(photos / f"{stem}-soft.png")
+        part.filter(ImageFilter.GaussianBlur(3)).save(photos / f"{stem}-soft.png")
     place = Place(folder)
     assert place.tagloom("scrape", "--collection", "c", "--folder", "photos").code == 0
     return place
