@@ -35,7 +35,7 @@ test-cluster: install-dev minio-if-possible ## on a live Kubernetes cluster with
 	$(BIN)/python -m pytest -q -m "not long" -o faulthandler_timeout=1800 tests/cluster
 
 test-long: install-dev minio-if-possible ## the full counts of kills, fuzz inputs and soaks (hours)
-	$(BIN)/python -m pytest -m long -n $(TEST_PROCESSES) --dist loadfile
+	$(BIN)/python -m pytest -m long -o faulthandler_timeout=7200 -n $(TEST_PROCESSES) --dist loadfile
 
 lint: install-dev check ## ruff, mypy and buf alone
 	$(BIN)/python tools/protos.py --googleapis-only && $(BIN)/buf lint

@@ -63,6 +63,7 @@ class EvaluatorService(evaluator_pb2_grpc.EvaluatorServiceServicer):
             request_id=request.request_id,
             target=f"evaluations/{work.evaluation_id}",
             check=check,
+            join=True,
         )
 
     async def CompareFolders(

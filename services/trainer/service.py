@@ -77,6 +77,7 @@ class TrainerService(trainer_pb2_grpc.TrainerServiceServicer):
             request_id=request.request_id,
             target=f"runs/{request.run_id}",
             check=check,
+            join=True,
         )
         for run in planned:  # to be seen at once; the operation would write it otherwise
             run = run.model_copy(update={"operation": operation.name})
@@ -113,7 +114,12 @@ class TrainerService(trainer_pb2_grpc.TrainerServiceServicer):
             runs.check_resumable(view.run, request.kimg, active)
 
         return await self._kit.operations.start(
-            "ResumeRun", request, request_id=request.request_id, target=request.name, check=check
+            "ResumeRun",
+            request,
+            request_id=request.request_id,
+            target=request.name,
+            check=check,
+            join=True,
         )
 
     async def ListSnapshots(

@@ -62,6 +62,11 @@ def test_a_run_is_scored_through_the_service(
     )
     operation = clients.evaluator.CreateEvaluation(request)
     assert operation.name.startswith("operations/evaluator.")
+    # The same command again, after Ctrl-C, has a request id of its own.
+    again = pb.CreateEvaluationRequest()
+    again.MergeFrom(request)
+    again.request_id = str(uuid.uuid4())
+    assert clients.evaluator.CreateEvaluation(again).name == operation.name
     seen = []
     evaluation = clients.wait(
         operation, pb.Evaluation, on_progress=seen.append, timeout_s=120

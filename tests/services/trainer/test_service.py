@@ -65,6 +65,11 @@ def test_a_run_is_followed_and_stopped(clients: Clients, server: BackgroundServe
     )
     operation = clients.trainer.CreateRun(request)
     assert clients.trainer.CreateRun(request).name == operation.name, "asked twice, run twice"
+    # The same command again, after Ctrl-C, has a request id of its own.
+    again = pb.CreateRunRequest()
+    again.MergeFrom(request)
+    again.request_id = str(uuid.uuid4())
+    assert clients.trainer.CreateRun(again).name == operation.name
     created = clients.trainer.GetRun(pb.GetRunRequest(name="runs/long"))
     assert created.state == pb.Run.STATE_QUEUED
     assert created.options.ada_target == 0.6, "defaults are shown"
