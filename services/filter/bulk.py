@@ -13,8 +13,9 @@ __all__ = ["without_collector"]
 def without_collector() -> Iterator[None]:
     """No search for cycles inside: it would go over all of those objects again and again.
 
-    Nor at the end, when it would go over all that was made once: they count as old at once. A
-    decorator too. Where the collector is off already, it stays off.
+    Nor at the end, when it would go over all that was made once: they count as old at once.
+    What a process has frozen (`gc.freeze`) is old afterwards, too; ours freeze nothing. A decorator
+    as well. Where the collector is off already, it stays off.
     """
     was_on = gc.isenabled()
     gc.disable()
@@ -22,7 +23,6 @@ def without_collector() -> Iterator[None]:
         yield
     finally:
         if was_on:
-            if not gc.get_freeze_count():  # whoever froze something wants it to stay so
-                gc.freeze()  # all generations into one that is never searched, ...
-                gc.unfreeze()  # ... and that into the oldest: lists are joined, nothing is visited
+            gc.freeze()  # all generations into one that is never searched, ...
+            gc.unfreeze()  # ... and that into the oldest: lists are joined, nothing is visited
             gc.enable()
