@@ -5,14 +5,13 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import socket
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from live_cluster import Cluster
+from live_cluster import Cluster, free_ports
 from published_manifests import JOBSET, TRAINER, definitions, webhooks
 
 __all__ = ["controlling"]
@@ -59,20 +58,25 @@ def controlling(cluster: Cluster, folder: Path) -> Iterator[Path]:
 
     cluster.wait("definitions in force", established)
     certificate = _certificate(folder / "k8s-webhook-server" / "serving-certs")
+    # All at once: a cluster in a network of its own does not show here which are taken there.
+    first = free_ports(4, 21443)
     with contextlib.ExitStack() as stack:
-        for controller in (
-            _Controller("jobset", JOBSET_CONFIGURATION, webhooks(JOBSET)),
-            _Controller("trainer-controller-manager", TRAINER_CONFIGURATION, webhooks(TRAINER)),
+        for number, controller in enumerate(
+            (
+                _Controller("jobset", JOBSET_CONFIGURATION, webhooks(JOBSET)),
+                _Controller("trainer-controller-manager", TRAINER_CONFIGURATION, webhooks(TRAINER)),
+            )
         ):
-            stack.enter_context(_running(cluster, controller, folder, certificate))
+            ports = first + 2 * number
+            stack.enter_context(_running(cluster, controller, folder, certificate, ports))
         yield folder
 
 
 @contextlib.contextmanager
 def _running(
-    cluster: Cluster, controller: _Controller, folder: Path, certificate: str
+    cluster: Cluster, controller: _Controller, folder: Path, certificate: str, first: int
 ) -> Iterator[None]:
-    health, webhook = _free_port(), _free_port()
+    health, webhook = first, first + 1
     configuration = folder / f"{controller.program}.yaml"
     configuration.write_text(controller.configuration.format(health=health, webhook=webhook))
     log = folder / f"{controller.program}.log"
@@ -136,9 +140,3 @@ def _certificate(folder: Path) -> str:
         capture_output=True,
     )
     return base64.b64encode((folder / "tls.crt").read_bytes()).decode()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

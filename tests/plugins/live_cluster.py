@@ -21,7 +21,16 @@ from typing import Any, Literal
 from tools.image_layout import Layout
 from tools.minio_build import cache
 
-__all__ = ["Cluster", "Node", "build_images", "build_programs", "lacking", "load_images", "running"]
+__all__ = [
+    "Cluster",
+    "Node",
+    "build_images",
+    "build_programs",
+    "free_ports",
+    "lacking",
+    "load_images",
+    "running",
+]
 
 ROOT = Path(__file__).resolve().parents[2]
 MACHINE = ROOT / "tests" / "cluster" / "machine"
@@ -190,7 +199,7 @@ def running(
         **os.environ,
         "CLUSTER_BIN": str(programs),
         "CLUSTER_DIR": str(folder),
-        "CLUSTER_PORT": str(_free_ports(4)),
+        "CLUSTER_PORT": str(free_ports(4)),
         "GPUS": str(gpus),
         "NODE": node,
     }
@@ -210,23 +219,27 @@ def running(
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def free_ports(count: int, first: int = 16443) -> int:
+    """The first of so many neighbouring ports, from `first` on, that nobody uses now.
+
+    Below those that the system gives away by itself: between this answer and its use, one of them
+    would be somebody's connection now and then.
+    """
+    for port in range(first, 30000, 100):
+        with contextlib.ExitStack() as stack:
+            try:
+                for each in range(port, port + count):
+                    probe = stack.enter_context(socket.socket())
+                    probe.bind(("127.0.0.1", each))
+            except OSError:
+                continue
+            return port
+    raise RuntimeError("no free ports")
+
+
 def _prebuilt() -> Path | None:
     named = os.environ.get("TAGLOOM_CLUSTER_BIN")
     return Path(named) if named else None
-
-
-def _free_ports(count: int) -> int:
-    """The first of so many neighbouring ports that nobody uses now."""
-    for first in range(16443, 30000, 100):
-        with contextlib.ExitStack() as stack:
-            try:
-                for port in range(first, first + count):
-                    probe = stack.enter_context(socket.socket())
-                    probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return first
-    raise RuntimeError("no free ports")
 
 
 def _pause_archive(program: Path) -> bytes:
