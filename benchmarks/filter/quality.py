@@ -240,6 +240,11 @@ def draw(wrong: Sequence[tuple[str, Picture, str]], path: Path) -> None:
     sheet.save(path, optimize=True)
 
 
+def looked_up(said: dict[bytes, bool]) -> Callable[[Picture], tuple[bool, str]]:
+    """Somebody whose answers are there already."""
+    return lambda picture: (said[picture.data], "")
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--photos", type=Path, help="a folder with more photos")
@@ -262,7 +267,7 @@ def main(arguments: list[str] | None = None) -> None:
             by_data = {p.data: said[str(f)] for p, f in zip(pictures, files, strict=True)}
             judges: dict[str, Callable[[Picture], tuple[bool, str]]] = {
                 "tagloom": ours([check]),
-                "cleanvision": lambda p, said=by_data: (said[p.data], ""),  # type: ignore[misc]
+                "cleanvision": looked_up(by_data),
             }
             result[task] = compare(pictures, judges, wrong[task])
         pictures = list(labelled.written(photos))

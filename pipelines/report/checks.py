@@ -31,8 +31,9 @@ class CheckCount:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """Of all photos judged."""
+    """Of the photos whose verdicts were read."""
 
+    photos: int
     counts: list[CheckCount]
     """the checks that some photo failed, the busiest first"""
     silent: list[str]
@@ -63,7 +64,7 @@ def findings(verdicts: Sequence[filter_pb2.Verdict]) -> Findings:
         )
         for name, count in _busiest(failed, rules)
     ]
-    return Findings(counts, [name for name in rules if name not in failed])
+    return Findings(len(verdicts), counts, [name for name in rules if name not in failed])
 
 
 def rule_text(result: filter_pb2.CheckResult) -> str:

@@ -131,7 +131,7 @@ def test_every_step_ran_in_its_image_and_the_experiment_is_complete(
     assert done.server.only_run().executed == steps
 
 
-def test_the_filters_replicas_shared_the_photos(done: Done) -> None:
+def test_the_photos_were_scored_in_parts_before_two_replicas(done: Done) -> None:
     """Each part by whichever of them kube-proxy chose; every photo belongs to one part."""
     scored = re.findall(r"score \((\d)/2\): \d+ of (\d+) photos? looked at", done.err)
     assert sorted(shard for shard, _ in scored) == ["0", "1"], done.err

@@ -232,6 +232,10 @@ def test_the_page_counts_what_each_check_rejected_of_all_photos_not_only_of_thos
     page = Page(render(made, "experiment: cats"))
     assert "faces \N{LESS-THAN OR EQUAL TO} 0.5 confidence 1,202 1,202" in page.text
     assert "Every score of the 400 photos nearest to a threshold, of 1,203" in page.text
+    assert "Counted among" not in page.text
+    made.dataset.judged_count = 99_999  # more than a report reads
+    page = Page(render(made, "experiment: cats"))
+    assert "Counted among the 1,203 photos nearest to a threshold." in page.text
 
 
 def test_an_address_is_a_link_and_a_path_is_none(materials: Callable[..., Materials]) -> None:
